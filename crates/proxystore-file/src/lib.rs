@@ -1,0 +1,1 @@
+//! file:// connector of proxystore: one file per object, atomic and confined to its directory

@@ -1,0 +1,1 @@
+//! local:// connector of proxystore: objects in this process, the reference implementation

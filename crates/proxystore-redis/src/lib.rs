@@ -1,0 +1,1 @@
+//! redis:// connector of proxystore: Redis or Valkey, single, sentinel and cluster

@@ -1,0 +1,1 @@
+//! Typed objects over one connector: Store, codecs, cache, references, trust

@@ -1,0 +1,1 @@
+//! Conformance suite, fault injection and real servers for testing proxystore connectors

@@ -1,0 +1,1 @@
+//! Pass references instead of values: a Proxy that resolves anywhere
