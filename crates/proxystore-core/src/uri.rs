@@ -87,10 +87,8 @@ impl Uri {
 
     /// The same without user and password.
     #[must_use]
-    pub fn public(mut self) -> Self {
-        self.user = None;
-        self.password = None;
-        self
+    pub fn public(&self) -> Self {
+        Self { user: None, password: None, ..self.clone() }
     }
 
     /// The scheme, in lower case.
