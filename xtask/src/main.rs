@@ -1,1 +1,56 @@
-fn main() {}
+//! The automation of this workspace: `cargo xtask <verb>`. One file per verb.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line program talks to its terminal")]
+
+use std::process::ExitCode;
+
+mod check;
+mod ci;
+mod deps;
+mod features;
+mod metadata;
+mod redis;
+mod sh;
+mod test;
+mod tidy;
+
+const HELP: &str = "\
+cargo xtask <verb>
+
+  test       all tests, the doc tests and tidy; fails if a test was skipped
+             finds redis-server or valkey-server; on Debian as root it installs redis-server
+             --allow-skips   install nothing, and skip tests whose server is missing
+  check      format, clippy and docs
+  docs       the API documentation, without warnings
+  features   each feature of each crate builds alone, none does, and all together do
+  deps       how many crates a user gets, and which ones nobody may get
+  tidy       the house rules: see xtask/src/tidy.rs
+             --bless         the golden bytes hold: record the wire types as they are now
+  ci         check, features, deps, test, and cargo-deny if it is installed";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match args[..] {
+        ["test"] => test::run_all(false),
+        ["test", "--allow-skips"] => test::run_all(true),
+        ["check"] => check::run_all(),
+        ["docs"] => check::docs(),
+        ["features"] => features::run_all(),
+        ["deps"] => deps::run_all(),
+        ["tidy"] => tidy::run_all(false),
+        ["tidy", "--bless"] => tidy::run_all(true),
+        ["ci"] => ci::run_all(),
+        [] | ["help" | "--help" | "-h"] => {
+            println!("{HELP}");
+            Ok(())
+        }
+        _ => Err(format!("there is no `cargo xtask {}`\n\n{HELP}", args.join(" "))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

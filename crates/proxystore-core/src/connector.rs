@@ -170,7 +170,8 @@ pub struct PutOptions {
     /// What happens when the key is taken.
     pub mode: Mode,
     /// The object expires this long after the put, whatever becomes of the writer. `Unsupported` where
-    /// [`Capabilities::ttl`] is off. `None`: it stays until evicted.
+    /// [`Capabilities::ttl`] is off. `None`: it stays until evicted. Zero: at once. A time beyond what the backend can
+    /// count is as long as it can count.
     pub ttl: Option<Duration>,
     /// For routing; connectors that do not route ignore them.
     pub tags: Tags,
@@ -182,6 +183,7 @@ pub enum Mode {
     /// Replaces the object.
     #[default]
     Overwrite,
-    /// Fails with `Exists`: of any number of writers, in any processes, exactly one wins.
+    /// Fails with `Exists`: of any number of writers, in any processes, exactly one wins. `Unsupported` where
+    /// [`Capabilities::create`] is off.
     Create,
 }

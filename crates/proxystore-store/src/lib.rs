@@ -1,1 +1,48 @@
-//! Typed objects over one connector: Store, codecs, cache, references, trust
+//! Typed objects over one connector: [`Store`], its proxies, codecs, cache, registry and trust.
+//!
+//! A value goes `codec → envelope → connector`, and comes back `registry → store → cache → connector → envelope →
+//! codec`; each step is one file of this crate.
+
+#[macro_use]
+mod trace;
+
+#[macro_use]
+mod request;
+
+mod batch;
+mod builder;
+mod cache;
+mod codec;
+mod config;
+mod envelope;
+mod limits;
+mod metrics;
+mod reference;
+mod registry;
+mod rt;
+pub mod schema;
+mod store;
+mod stored;
+mod trust;
+
+pub use batch::{GetMany, ProxyMany, PutMany};
+pub use builder::{Named, StoreBuilder};
+#[cfg(feature = "json")]
+pub use codec::Json;
+#[cfg(feature = "msgpack")]
+pub use codec::MsgPack;
+pub use codec::{Codec, Format, Postcard, Raw};
+pub use config::{CacheConfig, LimitsConfig, StoreConfig};
+pub use metrics::{Metrics, TimeStats};
+pub use registry::{Registration, Registry, get_store};
+pub use request::{Ephemeral, Get, Kept, Offload, ProxyRequest, Put};
+pub use store::Store;
+pub use stored::Stored;
+pub use trust::Trust;
+
+/// A proxy of an object in a store: [`proxystore_core::Proxy`] with the store's factory.
+pub type Proxy<T, C = Postcard> = proxystore_core::Proxy<T, Stored<C>>;
+/// A proxy of an object in a store that nothing can resolve until it is unlocked.
+pub type ProxyLocker<T, C = Postcard> = proxystore_core::ProxyLocker<T, Stored<C>>;
+/// A value, or a proxy of one in a store.
+pub type ProxyOr<T, C = Postcard> = proxystore_core::ProxyOr<T, Stored<C>>;

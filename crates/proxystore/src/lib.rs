@@ -1,1 +1,68 @@
-//! Pass references instead of values: a Proxy that resolves anywhere
+//! Pass references instead of values: put an object into memory, files or Redis, and send a [`Proxy`] of it, a serde
+//! value of some hundred bytes. Whoever needs the target awaits `proxy.resolve_async()`, in any process; whoever only
+//! passes it on pays nothing.
+//!
+//! ```
+//! use proxystore::{Proxy, Store, Trust};
+//!
+//! # #[cfg(feature = "local")]
+//! #[tokio::main]
+//! async fn main() -> proxystore::Result<()> {
+//!     proxystore::install(Trust::Registered); // the drivers of the enabled features, and whom references may lead to
+//!
+//!     let store = Store::open("local:///frames").await?;
+//!     let proxy = store.proxy(vec![0.5f32; 1_000_000]).await?;
+//!
+//!     let reference = serde_json::to_string(&proxy).unwrap(); // some hundred bytes, for a queue, an RPC, a file …
+//!     let received: Proxy<Vec<f32>> = serde_json::from_str(&reference).unwrap(); // does nothing yet
+//!     assert_eq!(received.resolve_async().await?.len(), 1_000_000);
+//!     Ok(())
+//! }
+//! # #[cfg(not(feature = "local"))] fn main() {}
+//! ```
+//!
+//! # Features
+//! `local` and `file` are on by default; `redis`, `redis-tls`, `json`, `msgpack`, `blocking`, `tracing`, or `full`.
+//! A feature that names a connector is a module here, a crate `proxystore-…` and a URI scheme.
+
+pub use proxystore_core::{
+    Backoff, Bytes, Capabilities, Connector, ConnectorConfig, ConnectorInfo, Driver, DynFactory, Error, ErrorKind,
+    Factory, Id, Key, KeyHint, Mode, Options, Origin, Payload, PutOptions, Reach, Resolve, Result, Secret, Tags, Uri,
+    Value, Watch, async_trait,
+};
+#[cfg(feature = "blocking")]
+pub use proxystore_core::Transparent;
+pub use proxystore_store::*;
+
+/// Proxies with any factory: what the aliases here stand on.
+pub mod core {
+    pub use proxystore_core::{Proxy, ProxyLocker, ProxyOr};
+}
+
+#[cfg(feature = "file")]
+pub use proxystore_file as file;
+#[cfg(feature = "local")]
+pub use proxystore_local as local;
+#[cfg(feature = "redis")]
+pub use proxystore_redis as redis;
+
+/// Makes the connectors of the enabled features known to the [global registry](Registry::global), and says which
+/// stores the references that this process receives may open. Call it once, at the start; calling it again replaces
+/// the rule.
+///
+/// ```
+/// use proxystore::Trust;
+///
+/// proxystore::install(Trust::allow(["file:///var/lib/objects"])?);
+/// # Ok::<(), proxystore::Error>(())
+/// ```
+pub fn install(trust: Trust) {
+    let registry = Registry::global();
+    #[cfg(feature = "local")]
+    registry.install(local::DRIVER);
+    #[cfg(feature = "file")]
+    registry.install(file::DRIVER);
+    #[cfg(feature = "redis")]
+    registry.install(self::redis::DRIVER);
+    registry.set_trust(trust);
+}

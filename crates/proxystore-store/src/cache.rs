@@ -1,0 +1,232 @@
+//! Decoded objects that were used lately, and the loads under way.
+//!
+//! One load per object, in a task of its own: callers come and go without harm to the others, and when the last one
+//! is gone the load is aborted. An evict during a load keeps the value out of the cache. Absence is never cached, and
+//! never taken from a load that began before the caller asked.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use moka::policy::EvictionPolicy;
+use proxystore_core::{Error, ErrorKind, Key, Result};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use crate::rt;
+
+/// A target of any type.
+pub(crate) type AnyTarget = Arc<dyn Any + Send + Sync>;
+
+/// A target with the size of its bytes, or `None` if the store has no such object.
+pub(crate) type Loaded = Result<Option<(AnyTarget, u64)>>;
+
+/// An object as a type in a codec: what a cached value may be used for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Slot {
+    pub(crate) key: Key,
+    pub(crate) type_id: TypeId,
+    pub(crate) codec: u8,
+}
+
+#[derive(Clone)]
+struct Cached {
+    type_id: TypeId,
+    codec: u8,
+    weight: u32,
+    target: AnyTarget,
+}
+
+/// A flight that may be joined.
+struct Boarding {
+    flight: Weak<Flight>,
+    /// Set when its value must not be cached any more.
+    stale: Arc<AtomicBool>,
+}
+
+/// The sum of all weights; a single object weighs at least its share of the count, or of the bytes.
+const CAPACITY: u64 = 1 << 31;
+
+pub(crate) struct Cache {
+    objects: u64,
+    bytes: u64,
+    targets: moka::sync::Cache<Key, Cached>,
+    flights: Mutex<HashMap<Slot, Boarding>>,
+    /// Counts calls and flights, to tell which began first.
+    clock: AtomicU64,
+}
+
+impl Cache {
+    /// A cache of at most `objects` objects and `bytes` bytes (as stored); 0 of either turns it off.
+    pub(crate) fn new(objects: u64, bytes: u64) -> Arc<Self> {
+        let targets = moka::sync::Cache::builder()
+            .max_capacity(CAPACITY)
+            .weigher(|_, cached: &Cached| cached.weight)
+            .eviction_policy(EvictionPolicy::lru())
+            .build();
+        Arc::new(Self { objects, bytes, targets, flights: Mutex::default(), clock: AtomicU64::new(0) })
+    }
+
+    pub(crate) fn contains(&self, key: &Key) -> bool {
+        self.targets.contains_key(key)
+    }
+
+    pub(crate) fn get(&self, slot: &Slot) -> Option<AnyTarget> {
+        let cached = self.targets.get(&slot.key)?;
+        (cached.type_id == slot.type_id && cached.codec == slot.codec).then_some(cached.target)
+    }
+
+    /// Forgets an object, and keeps the loads of it that are under way out of the cache.
+    pub(crate) fn forget(&self, key: &Key) {
+        let mut flights = self.flights();
+        flights.retain(|slot, boarding| {
+            let other = slot.key != *key;
+            if !other {
+                boarding.stale.store(true, Ordering::Relaxed);
+            }
+            other
+        });
+        self.targets.invalidate(key);
+    }
+
+    pub(crate) fn clear(&self) {
+        let mut flights = self.flights();
+        for (_, boarding) in flights.drain() {
+            boarding.stale.store(true, Ordering::Relaxed);
+        }
+        self.targets.invalidate_all();
+    }
+
+    /// The target of `slot`, loaded by `load` if no load of it is under way.
+    pub(crate) async fn load<L, F>(self: &Arc<Self>, slot: Slot, load: L) -> Result<Option<AnyTarget>>
+    where
+        L: Fn() -> F,
+        F: Future<Output = Loaded> + Send + 'static,
+    {
+        let asked = self.clock.fetch_add(1, Ordering::Relaxed);
+        // A flight may be lost with the runtime that carried it, and absence may be older than the question.
+        for _ in 0..3 {
+            let flight = self.join(&slot, &load)?;
+            match flight.landed().await {
+                Some(Ok(None)) if flight.began < asked => {}
+                Some(result) => return result,
+                None => {}
+            }
+        }
+        Err(Error::new(
+            ErrorKind::Unexpected,
+            "the load ended without a result: decoding panicked, or its runtime is gone",
+        ))
+    }
+
+    fn join<L, F>(self: &Arc<Self>, slot: &Slot, load: &L) -> Result<Arc<Flight>>
+    where
+        L: Fn() -> F,
+        F: Future<Output = Loaded> + Send + 'static,
+    {
+        let mut flights = self.flights();
+        if let Some(flight) = flights.get(slot).and_then(|boarding| boarding.flight.upgrade()) {
+            return Ok(flight);
+        }
+        // The new task may land at once; it then waits for this lock before it looks for its entry.
+        let flight = Flight::start(self, Some(slot), load())?;
+        let boarding = Boarding { flight: Arc::downgrade(&flight), stale: flight.stale.clone() };
+        flights.insert(slot.clone(), boarding);
+        Ok(flight)
+    }
+
+    fn insert(&self, slot: &Slot, target: AnyTarget, bytes: u64) {
+        if self.objects == 0 || self.bytes == 0 || bytes > self.bytes {
+            return;
+        }
+        let share = (u128::from(bytes) * u128::from(CAPACITY)).div_ceil(u128::from(self.bytes)) as u64;
+        let weight = share.max(CAPACITY.div_ceil(self.objects)).min(u64::from(u32::MAX)) as u32;
+        self.targets
+            .insert(slot.key.clone(), Cached { type_id: slot.type_id, codec: slot.codec, weight, target });
+    }
+
+    fn flights(&self) -> MutexGuard<'_, HashMap<Slot, Boarding>> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Cache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Cache(at most {} objects, {} bytes)", self.objects, self.bytes)
+    }
+}
+
+/// A load in a task of its own. Lives as long as somebody waits for it; dropping the last handle aborts it.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    began: u64,
+    result: watch::Receiver<Option<Result<Option<AnyTarget>>>>,
+    stale: Arc<AtomicBool>,
+    task: AbortHandle,
+    slot: Option<Slot>,
+    cache: Weak<Cache>,
+}
+
+impl Flight {
+    /// A load that nobody else joins and that is not cached: for objects that can be read only once.
+    pub(crate) fn alone(
+        cache: &Arc<Cache>,
+        load: impl Future<Output = Loaded> + Send + 'static,
+    ) -> Result<Arc<Self>> {
+        Self::start(cache, None, load)
+    }
+
+    fn start(
+        cache: &Arc<Cache>,
+        slot: Option<&Slot>,
+        load: impl Future<Output = Loaded> + Send + 'static,
+    ) -> Result<Arc<Self>> {
+        let (sender, result) = watch::channel(None);
+        let stale = Arc::new(AtomicBool::new(false));
+        let landing = (Arc::downgrade(cache), slot.cloned(), stale.clone());
+        let began = cache.clock.fetch_add(1, Ordering::Relaxed);
+        let task = rt::spawn(async move {
+            let loaded = load.await;
+            let (cache, slot, stale) = landing;
+            if let (Some(cache), Some(slot)) = (cache.upgrade(), &slot) {
+                let mut flights = cache.flights();
+                // While it is not stale, the entry is this flight's: whoever comes next finds the cache or loads again.
+                if !stale.load(Ordering::Relaxed) {
+                    if let Ok(Some((target, bytes))) = &loaded {
+                        cache.insert(slot, target.clone(), *bytes);
+                    }
+                    flights.remove(slot);
+                }
+                drop(flights);
+                cache.targets.run_pending_tasks();
+            }
+            sender.send_replace(Some(loaded.map(|found| found.map(|(target, _)| target))));
+        })?;
+        Ok(Arc::new(Self { began, result, stale, task, slot: slot.cloned(), cache: Arc::downgrade(cache) }))
+    }
+
+    /// The result, or `None` if the task ended without one. Dropping the future leaves the load to the others.
+    pub(crate) async fn landed(&self) -> Option<Result<Option<AnyTarget>>> {
+        let mut result = self.result.clone();
+        let landed = result.wait_for(Option::is_some).await.ok()?;
+        landed.clone()
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.task.abort();
+        if let (Some(slot), Some(cache)) = (&self.slot, self.cache.upgrade()) {
+            let mut flights = cache.flights();
+            self.stale.store(true, Ordering::Relaxed);
+            if flights.get(slot).is_some_and(|boarding| Arc::ptr_eq(&boarding.stale, &self.stale)) {
+                flights.remove(slot);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,357 @@
+//! What a serialized proxy consists of.
+//!
+//! A reference is inert: decoding it does no I/O, registers nothing and allocates no more than its own length. It
+//! holds no secret: the URI in it has no user, no password and no option that concerns only one process.
+//!
+//! Binary formats carry one byte string:
+//!
+//! | bytes | content |
+//! |---|---|
+//! | 1 | version, 1 |
+//! | 1 | flags: 1 the key is an id, 2 a fingerprint follows, 4 a URI follows, 8 ephemeral |
+//! | 1 | codec id |
+//! | 1..10 | length of the encoded value, as a varint |
+//! | 1 + n | store name |
+//! | 16, or varint + n | key, as the bits of an id or as text |
+//! | 8 | the first half of the type's fingerprint, if any |
+//! | varint + n, or 8 | the store's URI, or its identity |
+//!
+//! Human-readable formats carry a map with the same content.
+
+use std::fmt;
+
+use proxystore_core::{Error, ErrorKind, Id, Key, Result, Uri};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::codec::{format_id, format_name};
+use crate::schema::Fingerprint;
+
+const VERSION: u8 = 1;
+const KEY_IS_ID: u8 = 1;
+const HAS_FINGERPRINT: u8 = 2;
+const HAS_URI: u8 = 4;
+const EPHEMERAL: u8 = 8;
+/// The longest reference that is decoded, in bytes: a URI and a key of the longest kind fit.
+const MAX_LEN: usize = 4096;
+
+/// The name of a store: 1 to 64 characters of `A-Z a-z 0-9 - _ .`.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    if (1..=64).contains(&name.len()) && name.bytes().all(legal) {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(40).collect();
+    Err(Error::new(ErrorKind::Config, format!("{shown:?} is not a store name"))
+        .hint("a store name is 1 to 64 characters of A-Z a-z 0-9 - _ ."))
+}
+
+/// Which backend a store leads to, in eight bytes: stores of the same name that differ in it are not the same store.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Identity(pub(crate) [u8; 8]);
+
+impl Identity {
+    /// The identity of a store at this canonical URI.
+    pub(crate) fn of(uri: &Uri) -> Self {
+        Self(xxh3_64(uri.public().to_string().as_bytes()).to_le_bytes())
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", u64::from_be_bytes(self.0))
+    }
+}
+
+/// How a reader finds the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Spec {
+    /// By name only; the identity tells whether it is the right one.
+    Name(Identity),
+    /// By name, or by opening this URI if the reader trusts it.
+    Uri(Uri),
+}
+
+impl Spec {
+    pub(crate) fn identity(&self) -> Identity {
+        match self {
+            Self::Name(identity) => *identity,
+            Self::Uri(uri) => Identity::of(uri),
+        }
+    }
+}
+
+/// Which object of which store, and what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reference {
+    pub(crate) store: String,
+    pub(crate) spec: Spec,
+    pub(crate) key: Key,
+    pub(crate) codec: u8,
+    /// The first half of the type's fingerprint; `None` for self-describing codecs.
+    pub(crate) fingerprint: Option<[u8; 8]>,
+    /// The length of the encoded value in bytes; 0 if not known.
+    pub(crate) length: u64,
+    pub(crate) ephemeral: bool,
+}
+
+/// The half of a fingerprint that stands in references. The other half is checked with the object's header.
+pub(crate) fn half(fingerprint: &Fingerprint) -> [u8; 8] {
+    std::array::from_fn(|i| fingerprint.as_bytes()[i])
+}
+
+impl Reference {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(128);
+        let id = self.key.as_id();
+        let flag = |on: bool, flag: u8| if on { flag } else { 0 };
+        out.push(VERSION);
+        out.push(
+            flag(id.is_some(), KEY_IS_ID)
+                | flag(self.fingerprint.is_some(), HAS_FINGERPRINT)
+                | flag(matches!(self.spec, Spec::Uri(_)), HAS_URI)
+                | flag(self.ephemeral, EPHEMERAL),
+        );
+        out.push(self.codec);
+        put_varint(&mut out, self.length);
+        put_text(&mut out, &self.store);
+        match id {
+            Some(id) => out.extend_from_slice(id.as_bytes()),
+            None => put_text(&mut out, self.key.as_str()),
+        }
+        if let Some(fingerprint) = &self.fingerprint {
+            out.extend_from_slice(fingerprint);
+        }
+        match &self.spec {
+            Spec::Name(identity) => out.extend_from_slice(&identity.0),
+            Spec::Uri(uri) => put_text(&mut out, &uri.public().to_string()),
+        }
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
+        if bytes.len() > MAX_LEN {
+            return Err("it is longer than 4096 bytes");
+        }
+        let mut reader = Reader(bytes);
+        let [version, flags, codec] = reader.array()?;
+        if version != VERSION || flags >= 16 {
+            return Err("it was written by a newer version of proxystore");
+        }
+        let length = reader.varint()?;
+        let store = reader.text()?;
+        let key = if flags & KEY_IS_ID != 0 {
+            Id::from_bytes(reader.array()?).into()
+        } else {
+            // One form per key, so that equal references have equal bytes.
+            Key::parse(reader.text()?)
+                .ok()
+                .filter(|key| key.as_id().is_none())
+                .ok_or("its key is not legal")?
+        };
+        let fingerprint = if flags & HAS_FINGERPRINT != 0 { Some(reader.array()?) } else { None };
+        let spec = if flags & HAS_URI != 0 {
+            spec_uri(reader.text()?)?
+        } else {
+            Spec::Name(Identity(reader.array()?))
+        };
+        if !reader.0.is_empty() {
+            return Err("bytes are left over");
+        }
+        check_name(store).map_err(|_| "its store name is not legal")?;
+        Ok(Self {
+            store: store.into(),
+            spec,
+            key,
+            codec,
+            fingerprint,
+            length,
+            ephemeral: flags & EPHEMERAL != 0,
+        })
+    }
+}
+
+/// The URI of a reference: canonical, and without credentials.
+fn spec_uri(text: &str) -> Result<Spec, &'static str> {
+    let uri: Uri = text.parse().map_err(|_| "its URI is not legal")?;
+    if uri.has_credentials() || uri.to_string() != text {
+        return Err("its URI has credentials or is not canonical");
+    }
+    Ok(Spec::Uri(uri))
+}
+
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    put_varint(out, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], &'static str> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or("it is cut off")?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], &'static str> {
+        self.take(N)?.try_into().map_err(|_| "it is cut off")
+    }
+
+    fn varint(&mut self) -> Result<u64, &'static str> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let [byte] = self.array()?;
+            let bits = u64::from(byte & 0x7f);
+            if bits << shift >> shift != bits || (shift > 0 && byte == 0) {
+                return Err("a number in it is too large or not in its shortest form");
+            }
+            value |= bits << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err("a number in it is too long")
+    }
+
+    fn text(&mut self) -> Result<&'a str, &'static str> {
+        let length = usize::try_from(self.varint()?).map_err(|_| "it is cut off")?;
+        std::str::from_utf8(self.take(length)?).map_err(|_| "a text in it is not UTF-8")
+    }
+}
+
+/// The human-readable form.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Readable {
+    /// The version.
+    proxystore: u8,
+    store: String,
+    key: Key,
+    codec: String,
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<String>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    length: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    uri: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    identity: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    ephemeral: bool,
+}
+
+fn is_zero(length: &u64) -> bool {
+    *length == 0
+}
+
+fn hex(bytes: &[u8; 8]) -> String {
+    format!("{:016x}", u64::from_be_bytes(*bytes))
+}
+
+fn unhex(text: &str) -> Result<[u8; 8], &'static str> {
+    let legal = text.len() == 16 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let bits = u64::from_str_radix(text, 16).ok().filter(|_| legal);
+    bits.map(u64::to_be_bytes).ok_or("a hash in it is not 16 lower-case hex digits")
+}
+
+impl From<&Reference> for Readable {
+    fn from(reference: &Reference) -> Self {
+        let (uri, identity) = match &reference.spec {
+            Spec::Uri(uri) => (Some(uri.public().to_string()), None),
+            Spec::Name(identity) => (None, Some(hex(&identity.0))),
+        };
+        Self {
+            proxystore: VERSION,
+            store: reference.store.clone(),
+            key: reference.key.clone(),
+            codec: format_name(reference.codec),
+            fingerprint: reference.fingerprint.as_ref().map(hex),
+            length: reference.length,
+            uri,
+            identity,
+            ephemeral: reference.ephemeral,
+        }
+    }
+}
+
+impl TryFrom<Readable> for Reference {
+    type Error = &'static str;
+
+    fn try_from(readable: Readable) -> Result<Self, &'static str> {
+        if readable.proxystore != VERSION {
+            return Err("it was written by a newer version of proxystore");
+        }
+        check_name(&readable.store).map_err(|_| "its store name is not legal")?;
+        let spec = match (readable.uri, readable.identity) {
+            (Some(uri), None) => spec_uri(&uri)?,
+            (None, Some(identity)) => Spec::Name(Identity(unhex(&identity)?)),
+            _ => return Err("it must have either `uri` or `identity`"),
+        };
+        Ok(Self {
+            store: readable.store,
+            spec,
+            key: readable.key,
+            codec: format_id(&readable.codec).ok_or("its codec has no known name or number")?,
+            fingerprint: readable.fingerprint.as_deref().map(unhex).transpose()?,
+            length: readable.length,
+            ephemeral: readable.ephemeral,
+        })
+    }
+}
+
+impl Serialize for Reference {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            Readable::from(self).serialize(serializer)
+        } else {
+            serializer.serialize_bytes(&self.encode())
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Reference {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Reference;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a reference")
+            }
+
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Reference, E> {
+                Reference::decode(bytes).map_err(|why| E::custom(format_args!("not a reference: {why}")))
+            }
+
+            // Formats without byte strings hand the bytes over one by one.
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Reference, A::Error> {
+                let mut bytes = Vec::with_capacity(128);
+                while let Some(byte) = seq.next_element()? {
+                    if bytes.len() == MAX_LEN {
+                        return Err(de::Error::custom("not a reference: it is longer than 4096 bytes"));
+                    }
+                    bytes.push(byte);
+                }
+                self.visit_bytes(&bytes)
+            }
+        }
+        if deserializer.is_human_readable() {
+            Reference::try_from(Readable::deserialize(deserializer)?)
+                .map_err(|why| de::Error::custom(format_args!("not a reference: {why}")))
+        } else {
+            deserializer.deserialize_bytes(Visitor)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn by_name() -> Reference {
+    Reference {
+        store: "images".into(),
+        spec: Spec::Name(Identity([1, 2, 3, 4, 5, 6, 7, 8])),
+        key: Id::from_bytes([0xab; 16]).into(),
+        codec: 1,
+        fingerprint: Some([9; 8]),
+        length: 100_000_000,
+        ephemeral: false,
+    }
+}
+
+fn by_uri(uri: &str) -> Reference {
+    Reference { spec: Spec::Uri(uri.parse().unwrap()), ..by_name() }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn golden_bytes() {
+    assert_eq!(
+        hex(&postcard::to_allocvec(&by_name()).unwrap()),
+        concat!(
+            "2e",
+            "01",
+            "03",
+            "01",
+            "80c2d72f",
+            "06696d61676573",
+            "abababababababababababababababab",
+            "0909090909090909",
+            "0102030405060708"
+        )
+    );
+    let key = Key::parse("frames/cat.png").unwrap();
+    let reference =
+        Reference { key, fingerprint: None, ephemeral: true, codec: 2, length: 0, ..by_uri("file:///data") };
+    assert_eq!(
+        hex(&postcard::to_allocvec(&reference).unwrap()),
+        concat!(
+            "27",
+            "01",
+            "0c",
+            "02",
+            "00",
+            "06696d61676573",
+            "0e6672616d65732f6361742e706e67",
+            "0c66696c653a2f2f2f64617461"
+        )
+    );
+}
+
+#[test]
+fn golden_text() {
+    assert_eq!(
+        serde_json::to_string(&by_name()).unwrap(),
+        r#"{"proxystore":1,"store":"images","key":"vov2xk5lvov2xk5lvov2xk5lvm","codec":"postcard","type":"0909090909090909","length":100000000,"identity":"0102030405060708"}"#
+    );
+    let reference = Reference { ephemeral: true, codec: 77, fingerprint: None, ..by_uri("redis://h:6379/0") };
+    assert_eq!(
+        serde_json::to_string(&reference).unwrap(),
+        r#"{"proxystore":1,"store":"images","key":"vov2xk5lvov2xk5lvov2xk5lvm","codec":"77","length":100000000,"uri":"redis://h:6379/0","ephemeral":true}"#
+    );
+}
+
+#[test]
+fn at_most_64_bytes_by_name_and_128_with_a_uri() {
+    let name = Reference { store: "a-name-of-20-letters".into(), length: u64::from(u32::MAX), ..by_name() };
+    let bytes = postcard::to_allocvec(&name).unwrap();
+    assert!(bytes.len() <= 64, "{}", bytes.len());
+    for uri in [
+        "file:///var/lib/some-service/proxystore/objects-of-images",
+        "redis://cache-01.internal.example:6379/0?prefix=images",
+    ] {
+        let bytes = postcard::to_allocvec(&Reference { spec: by_uri(uri).spec, ..name.clone() }).unwrap();
+        assert!(bytes.len() <= 128, "{uri}: {}", bytes.len());
+    }
+}
+
+#[test]
+fn credentials_never_travel() {
+    let reference = by_uri("redis://app:c4n4ry@h:6379/0");
+    let text = serde_json::to_string(&reference).unwrap();
+    let bytes = postcard::to_allocvec(&reference).unwrap();
+    assert!(!text.contains("c4n4ry") && !text.contains("app"), "{text}");
+    assert!(!bytes.windows(6).any(|window| window == b"c4n4ry"));
+    assert!(!format!("{reference:?}").contains("c4n4ry"));
+
+    let with = text.replace("redis://", "redis://app:c4n4ry@");
+    let error = serde_json::from_str::<Reference>(&with).unwrap_err().to_string();
+    assert!(error.contains("credentials") && !error.contains("c4n4ry"), "{error}");
+}
+
+#[test]
+fn what_a_reader_does_not_know_is_refused() {
+    let bytes = by_name().encode();
+    for (at, value) in [(0, 2), (0, 0), (1, 16), (1, 0x83)] {
+        let mut newer = bytes.clone();
+        newer[at] = value;
+        assert!(Reference::decode(&newer).unwrap_err().contains("newer version"));
+    }
+    let text = serde_json::to_string(&by_name()).unwrap();
+    for (from, to) in [
+        ("\"proxystore\":1", "\"proxystore\":2"),
+        ("\"length\"", "\"surprise\""),
+        ("images", "im/ages"),
+        ("vov2x", "../2x"),
+        ("\"identity\"", "\"uri\""),
+        ("0102030405060708", "01020304050607zz"),
+    ] {
+        assert!(serde_json::from_str::<Reference>(&text.replace(from, to)).is_err(), "{to}");
+    }
+}
+
+fn any_reference() -> impl Strategy<Value = Reference> {
+    let key = prop_oneof![
+        any::<[u8; 16]>().prop_map(|bits| Key::from(Id::from_bytes(bits))),
+        "[A-Za-z0-9_~-]{1,40}(/[a-z]{1,9}){0,3}".prop_map(|text| Key::parse(&text).unwrap()),
+    ];
+    let spec = prop_oneof![
+        any::<[u8; 8]>().prop_map(|bits| Spec::Name(Identity(bits))),
+        "(file|redis)://h?(/[a-z é]{1,9}){1,3}".prop_map(|text| { Spec::Uri(text.parse::<Uri>().unwrap()) }),
+    ];
+    ("[A-Za-z0-9._-]{1,64}", spec, key, any::<u8>(), any::<Option<[u8; 8]>>(), any::<u64>(), any::<bool>())
+        .prop_map(|(store, spec, key, codec, fingerprint, length, ephemeral)| Reference {
+            store,
+            spec,
+            key,
+            codec,
+            fingerprint,
+            length,
+            ephemeral,
+        })
+}
+
+proptest! {
+    #[test]
+    fn every_reference_round_trips_in_every_format(reference in any_reference()) {
+        prop_assert_eq!(&postcard::from_bytes::<Reference>(&postcard::to_allocvec(&reference).unwrap()).unwrap(), &reference);
+        prop_assert_eq!(&serde_json::from_str::<Reference>(&serde_json::to_string(&reference).unwrap()).unwrap(), &reference);
+    }
+
+    #[test]
+    fn what_decodes_has_one_form(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
+        if let Ok(reference) = Reference::decode(&bytes) {
+            prop_assert_eq!(reference.encode(), bytes);
+        }
+    }
+
+    #[test]
+    fn what_still_decodes_after_a_change_has_one_form(reference in any_reference(), at: prop::sample::Index, to: u8) {
+        let mut bytes = reference.encode();
+        let at = at.index(bytes.len());
+        bytes[at] = to;
+        if let Ok(reference) = Reference::decode(&bytes) {
+            prop_assert_eq!(reference.encode(), bytes);
+        }
+    }
+}

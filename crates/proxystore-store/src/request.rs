@@ -1,0 +1,339 @@
+//! Requests: what to do with one value, option by option, until it is awaited.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use proxystore_core::{Key, PutOptions, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::metrics::Timer;
+use crate::reference::{Reference, Spec, half};
+use crate::{Codec, Postcard, Proxy, ProxyLocker, ProxyOr, Store, Stored};
+
+type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
+impl Store {
+    /// Puts a value under a fresh key and gives the key: `store.put(&value).ttl(minute).await?`.
+    ///
+    /// Errors: `Codec` if the value cannot be encoded so that it can be read back, `TooLarge`, and whatever the backend
+    /// reports. Dropping the future may leave the object in the store, where only its ttl removes it.
+    pub fn put<'a, T>(&'a self, value: &'a T) -> Put<'a, T> {
+        Put { store: self, value, options: PutOptions::default(), codec: PhantomData }
+    }
+
+    /// The value under a key, from the cache or the backend: `store.get::<T>(&key).await?`. `None` if there is none.
+    ///
+    /// Many callers cost one load. Errors: `TypeMismatch`, `Codec` or `Corrupt` if the object is not a `T` of that
+    /// codec, and whatever the backend reports. Dropping the future leaves the load to the others, or ends it.
+    pub fn get<'a, T>(&'a self, key: &'a Key) -> Get<'a, T> {
+        Get { store: self, key, target: PhantomData }
+    }
+
+    /// Puts a value and gives a proxy of it: `store.proxy(value).await?`.
+    ///
+    /// Errors and dropping: as [`put`](Self::put).
+    pub fn proxy<T>(&self, value: T) -> ProxyRequest<'_, T> {
+        ProxyRequest {
+            store: self,
+            value,
+            options: PutOptions::default(),
+            mode: Kept { populate: self.config().populate },
+            codec: PhantomData,
+        }
+    }
+
+    /// A proxy of the object under `key`, without asking whether there is one. Does no I/O.
+    ///
+    /// The codec follows from the type: `let proxy: Proxy<Job, Json> = store.proxy_from_key(key);`
+    pub fn proxy_from_key<T, C: Codec<T>>(&self, key: Key) -> Proxy<T, C> {
+        Proxy::new(Stored::of(self.reference::<T, C>(key, 0, false), self.clone()))
+    }
+
+    /// Puts a value and gives a proxy of it that nothing can resolve until it is unlocked, and that does not hold the
+    /// value here. Errors and dropping: as [`put`](Self::put).
+    pub async fn locked_proxy<T>(&self, value: T) -> Result<ProxyLocker<T>>
+    where
+        T: Serialize + DeserializeOwned + Send + Sync + 'static,
+    {
+        self.proxy(value).populate(false).await.map(Proxy::lock)
+    }
+
+    /// Gives the value itself if it is small, and a proxy of it if it is large:
+    /// `store.offload(value).above(64 << 10).await?`.
+    ///
+    /// Errors and dropping: as [`put`](Self::put).
+    pub fn offload<T>(&self, value: T) -> Offload<'_, T> {
+        Offload { store: self, value, above: 64 << 10, options: PutOptions::default(), codec: PhantomData }
+    }
+
+    fn reference<T, C: Codec<T>>(&self, key: Key, length: u64, ephemeral: bool) -> Reference {
+        let spec = if self.config().embed_uri {
+            Spec::Uri(self.connector().info().uri.public())
+        } else {
+            Spec::Name(self.identity())
+        };
+        Reference {
+            store: self.name().into(),
+            spec,
+            key,
+            codec: C::ID,
+            fingerprint: C::schema().map(|schema| half(&schema.fingerprint())),
+            length,
+            ephemeral,
+        }
+    }
+
+    pub(crate) fn make_proxy<T, C: Codec<T>>(&self, key: Key, length: u64, fate: Fate<T>) -> Proxy<T, C> {
+        let factory =
+            Stored::of(self.reference::<T, C>(key, length, matches!(fate, Fate::Ephemeral)), self.clone());
+        match fate {
+            Fate::Populated(target) => Proxy::resolved(factory, target),
+            Fate::Unresolved | Fate::Ephemeral => Proxy::new(factory),
+        }
+    }
+}
+
+/// What becomes of the target of a fresh proxy.
+pub(crate) enum Fate<T> {
+    Populated(Arc<T>),
+    Unresolved,
+    Ephemeral,
+}
+
+/// The setters that every storing request has.
+macro_rules! put_setters {
+    () => {
+        /// The object expires this long after the put, whatever becomes of this process.
+        /// `Unsupported` where the backend has no expiry.
+        pub fn ttl(mut self, ttl: Duration) -> Self {
+            self.options.ttl = Some(ttl);
+            self
+        }
+
+        /// Attaches words to the object, for connectors that route by them.
+        pub fn tags(mut self, tags: impl IntoIterator<Item = impl Into<String>>) -> Self {
+            self.options.tags.extend(tags.into_iter().map(Into::into));
+            self
+        }
+    };
+}
+
+/// See [`Store::put`].
+#[must_use = "a request does nothing until it is awaited"]
+pub struct Put<'a, T, C = Postcard> {
+    store: &'a Store,
+    value: &'a T,
+    options: PutOptions,
+    codec: PhantomData<fn() -> C>,
+}
+
+impl<'a, T, C> Put<'a, T, C> {
+    put_setters!();
+
+    /// Encodes with this codec instead of [`Postcard`].
+    pub fn codec<D: Codec<T>>(self) -> Put<'a, T, D> {
+        Put { store: self.store, value: self.value, options: self.options, codec: PhantomData }
+    }
+}
+
+impl<'a, T: Sync, C: Codec<T>> IntoFuture for Put<'a, T, C> {
+    type Output = Result<Key>;
+    type IntoFuture = Answer<'a, Key>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(
+            async move { self.store.put_value::<T, C>(self.value, &self.options).await.map(|(key, _)| key) },
+        )
+    }
+}
+
+/// See [`Store::get`].
+#[must_use = "a request does nothing until it is awaited"]
+pub struct Get<'a, T, C = Postcard> {
+    store: &'a Store,
+    key: &'a Key,
+    target: PhantomData<fn() -> (T, C)>,
+}
+
+impl<'a, T, C> Get<'a, T, C> {
+    /// Decodes with this codec instead of [`Postcard`].
+    pub fn codec<D: Codec<T>>(self) -> Get<'a, T, D> {
+        Get { store: self.store, key: self.key, target: PhantomData }
+    }
+}
+
+impl<'a, T: Send + Sync + 'static, C: Codec<T>> IntoFuture for Get<'a, T, C> {
+    type Output = Result<Option<Arc<T>>>;
+    type IntoFuture = Answer<'a, Option<Arc<T>>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(spanned!(
+            "proxystore.get",
+            self.store.name(),
+            Some(self.key),
+            self.store.load::<T, C>(self.key)
+        ))
+    }
+}
+
+/// The object stays until it is evicted or expires: the usual [`ProxyRequest`].
+#[derive(Debug, Clone, Copy)]
+pub struct Kept {
+    populate: bool,
+}
+
+/// The object is evicted once it is resolved. Such a proxy is never born resolved: that would leave the object.
+#[derive(Debug, Clone, Copy)]
+pub struct Ephemeral;
+
+/// See [`Store::proxy`]. [`Kept`] and [`Ephemeral`] say what becomes of the object.
+///
+/// ```compile_fail
+/// # use proxystore_store::Store;
+/// # async fn f(store: Store) -> proxystore_core::Result<()> {
+/// store.proxy(1).ephemeral().populate(true).await?; // populated, it would never be resolved, and so never evicted
+/// # Ok(()) }
+/// ```
+#[must_use = "a request does nothing until it is awaited"]
+pub struct ProxyRequest<'a, T, C = Postcard, M = Kept> {
+    store: &'a Store,
+    value: T,
+    options: PutOptions,
+    mode: M,
+    codec: PhantomData<fn() -> C>,
+}
+
+impl<'a, T, C, M> ProxyRequest<'a, T, C, M> {
+    put_setters!();
+
+    /// Encodes with this codec instead of [`Postcard`].
+    pub fn codec<D: Codec<T>>(self) -> ProxyRequest<'a, T, D, M> {
+        let Self { store, value, options, mode, .. } = self;
+        ProxyRequest { store, value, options, mode, codec: PhantomData }
+    }
+}
+
+impl<'a, T, C> ProxyRequest<'a, T, C, Kept> {
+    /// Whether the proxy holds the value from the beginning, in this process (by default as the store is set).
+    pub fn populate(mut self, populate: bool) -> Self {
+        self.mode.populate = populate;
+        self
+    }
+
+    /// Evicts the object once somebody resolves it: of all copies of the reference, exactly one gets it. Where the
+    /// backend has no `take`, it is read and then evicted.
+    pub fn ephemeral(self) -> ProxyRequest<'a, T, C, Ephemeral> {
+        let Self { store, value, options, .. } = self;
+        ProxyRequest { store, value, options, mode: Ephemeral, codec: PhantomData }
+    }
+}
+
+impl<'a, T, C> IntoFuture for ProxyRequest<'a, T, C, Kept>
+where
+    T: Send + Sync + 'static,
+    C: Codec<T>,
+{
+    type Output = Result<Proxy<T, C>>;
+    type IntoFuture = Answer<'a, Proxy<T, C>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { store, value, options, mode, .. } = self;
+        Box::pin(async move {
+            let start = Instant::now();
+            let (key, length) = store.put_value::<T, C>(&value, &options).await?;
+            store.recorder().time(Timer::Proxy, start);
+            let fate = if mode.populate { Fate::Populated(Arc::new(value)) } else { Fate::Unresolved };
+            Ok(store.make_proxy(key, length, fate))
+        })
+    }
+}
+
+impl<'a, T, C> IntoFuture for ProxyRequest<'a, T, C, Ephemeral>
+where
+    T: Send + Sync + 'static,
+    C: Codec<T>,
+{
+    type Output = Result<Proxy<T, C>>;
+    type IntoFuture = Answer<'a, Proxy<T, C>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { store, value, options, .. } = self;
+        Box::pin(async move {
+            let start = Instant::now();
+            let (key, length) = store.put_value::<T, C>(&value, &options).await?;
+            store.recorder().time(Timer::Proxy, start);
+            Ok(store.make_proxy(key, length, Fate::Ephemeral))
+        })
+    }
+}
+
+/// See [`Store::offload`].
+#[must_use = "a request does nothing until it is awaited"]
+pub struct Offload<'a, T, C = Postcard> {
+    store: &'a Store,
+    value: T,
+    above: u64,
+    options: PutOptions,
+    codec: PhantomData<fn() -> C>,
+}
+
+impl<'a, T, C> Offload<'a, T, C> {
+    put_setters!();
+
+    /// The largest encoded value, in bytes, that is passed on as it is (64 KiB).
+    pub fn above(mut self, bytes: u64) -> Self {
+        self.above = bytes;
+        self
+    }
+
+    /// Encodes with this codec instead of [`Postcard`].
+    pub fn codec<D: Codec<T>>(self) -> Offload<'a, T, D> {
+        let Self { store, value, above, options, .. } = self;
+        Offload { store, value, above, options, codec: PhantomData }
+    }
+}
+
+impl<'a, T, C> IntoFuture for Offload<'a, T, C>
+where
+    T: Send + Sync + 'static,
+    C: Codec<T>,
+{
+    type Output = Result<ProxyOr<T, C>>;
+    type IntoFuture = Answer<'a, ProxyOr<T, C>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { store, value, above, options, .. } = self;
+        Box::pin(async move {
+            let start = Instant::now();
+            let stored = async {
+                let body = C::encode(&value)?;
+                if body.len() as u64 <= above {
+                    return Ok(None);
+                }
+                store.put_sealed(store.seal_body::<T, C>(body, &options)?, &options).await.map(Some)
+            };
+            let stored = stored.await.map_err(|error| store.place(error, "offload", None))?;
+            let Some((key, length)) = stored else { return Ok(ProxyOr::Value(value)) };
+            store.recorder().time(Timer::Proxy, start);
+            let populate = store.config().populate;
+            let fate = if populate { Fate::Populated(Arc::new(value)) } else { Fate::Unresolved };
+            Ok(ProxyOr::Proxy(store.make_proxy(key, length, fate)))
+        })
+    }
+}
+
+macro_rules! debug_as_name {
+    ($($Name:ident<$($param:ident),*>),*) => {$(
+        impl<$($param),*> fmt::Debug for $Name<'_, $($param),*> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($Name), "({:?})"), self.store)
+            }
+        }
+    )*};
+}
+debug_as_name!(Put<T, C>, Get<T, C>, ProxyRequest<T, C, M>, Offload<T, C>);

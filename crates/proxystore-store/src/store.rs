@@ -1,0 +1,461 @@
+//! Typed objects over one connector.
+
+use std::any::{TypeId, type_name};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use bytes::Bytes;
+use proxystore_core::{
+    Capabilities, Connector, Error, ErrorKind, Id, Key, KeyHint, Mode, Payload, PutOptions, Result, Uri,
+};
+
+use crate::builder::{Named, StoreBuilder};
+use crate::cache::{AnyTarget, Cache, Flight, Loaded, Slot};
+use crate::envelope::{self, Header};
+use crate::metrics::{Attribute, Counter, Metrics, Recorder, Timer};
+use crate::reference::Identity;
+use crate::stored::{codec_mismatch, type_mismatch};
+use crate::{Codec, Registry, StoreConfig, rt, schema};
+
+/// Objects of any type over one connector, and proxies of them. A handle: clones are the same store.
+///
+/// ```
+/// # use proxystore_store::{Proxy, Registry, Store};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> proxystore_core::Result<()> {
+/// # Registry::global().install(proxystore_local::DRIVER);
+/// let store = Store::open("local:///images").await?;
+/// let proxy = store.proxy(vec![1u8, 2, 3]).await?;
+///
+/// let text = serde_json::to_string(&proxy).unwrap();   // a reference, which travels anywhere
+/// let received: Proxy<Vec<u8>> = serde_json::from_str(&text).unwrap();
+/// assert_eq!(received.resolve_async().await?, &[1, 2, 3]);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    config: StoreConfig,
+    identity: Identity,
+    connector: Arc<dyn Connector>,
+    cache: Arc<Cache>,
+    recorder: Recorder,
+    closed: AtomicBool,
+}
+
+impl Store {
+    /// Opens the store at `uri` with all defaults, and registers it, so that references to it resolve in this process.
+    ///
+    /// Its name follows from the place, so that two processes which open the same URI mean the same store; opening it
+    /// again gives the same handle. It stays open until [`close`](Self::close).
+    ///
+    /// Errors: `Config` if the URI is wrong, `Unsupported` if no driver is installed for its scheme, and whatever
+    /// connecting reports. Dropping the future leaves nothing behind.
+    pub async fn open(uri: impl AsRef<str>) -> Result<Self> {
+        let registry = Registry::global();
+        let uri: Uri = uri.as_ref().parse()?;
+        if let Some(store) = registry.at(registry.identity(&uri)?) {
+            return Ok(store);
+        }
+        let connector = registry.connect(&uri).await?;
+        let place = &connector.info().uri;
+        // The place may have several names, such as a path with a symbolic link in it.
+        if let Some(store) = registry.at(Identity::of(place)) {
+            return Ok(store);
+        }
+        let name = format!("{}-{:?}", place.scheme().replace('+', "-"), Identity::of(place));
+        let store = Self::over(connector, StoreConfig::new(name, uri));
+        match registry.register(&store) {
+            Ok(()) => Ok(store),
+            // Somebody opened it at the same time.
+            Err(error) => registry.get_store(store.name()).ok_or(error),
+        }
+    }
+
+    /// Opens a store of this name step by step:
+    /// `Store::builder("images").uri("file:///data").register().build().await?`.
+    pub fn builder(name: impl Into<String>) -> Named {
+        Named(name.into())
+    }
+
+    /// Opens a store as a config says. Not registered unless the builder is told to.
+    pub fn from_config(config: StoreConfig) -> StoreBuilder {
+        StoreBuilder::of(config)
+    }
+
+    pub(crate) fn over(connector: Arc<dyn Connector>, config: StoreConfig) -> Self {
+        Self(Arc::new(Inner {
+            identity: Identity::of(&connector.info().uri),
+            cache: Cache::new(config.cache.objects, config.cache.bytes),
+            recorder: Recorder::new(),
+            closed: AtomicBool::new(false),
+            connector,
+            config,
+        }))
+    }
+
+    /// The store's name.
+    pub fn name(&self) -> &str {
+        &self.0.config.name
+    }
+
+    /// How to open this store again.
+    pub fn config(&self) -> &StoreConfig {
+        &self.0.config
+    }
+
+    /// The connector, for what a store does not offer.
+    pub fn connector(&self) -> &Arc<dyn Connector> {
+        &self.0.connector
+    }
+
+    /// What this process has done with the store: counters, sizes and times with percentiles.
+    pub fn metrics(&self) -> Metrics {
+        self.0.recorder.snapshot()
+    }
+
+    /// Whether a proxy or a get would find the object in the cache, without I/O.
+    pub fn is_cached(&self, key: &Key) -> bool {
+        self.0.cache.contains(key)
+    }
+
+    /// Whether the backend has the object now. The cache is not asked.
+    pub async fn exists(&self, key: &Key) -> Result<bool> {
+        let start = Instant::now();
+        let exists = self.call(self.connector_open()?.exists(key));
+        let result = spanned!("proxystore.exists", self.name(), Some(key), exists).await;
+        self.done(Timer::Exists, start, "exists", Some(key), result)
+    }
+
+    /// Removes the object, here and in the backend; other processes may have it in their caches. Removing what is not
+    /// there is no error. If the future is dropped, the object may stay, and is not in this cache.
+    pub async fn evict(&self, key: &Key) -> Result<()> {
+        let start = Instant::now();
+        let result = {
+            let _forgets = Forget { cache: &self.0.cache, keys: std::slice::from_ref(key) };
+            let evict = self.call(self.connector_open()?.evict(key));
+            spanned!("proxystore.evict", self.name(), Some(key), evict).await
+        };
+        self.done(Timer::Evict, start, "evict", Some(key), result)
+    }
+
+    /// [`evict`](Self::evict) for many, with one result per key, in order.
+    pub async fn evict_many(&self, keys: &[Key]) -> Vec<Result<()>> {
+        let start = Instant::now();
+        let _forgets = Forget { cache: &self.0.cache, keys };
+        let results =
+            self.call_many(keys.len(), async { Ok(self.connector_open()?.evict_many(keys).await) }).await;
+        self.0.recorder.time(Timer::EvictMany, start);
+        self.each("evict", keys, results)
+    }
+
+    /// Closes the store: waits for the connector to close, forgets the cache, and leaves the registry. Idempotent,
+    /// and deletes no object. Later operations, on every clone and by every proxy of this handle, fail with `Closed`.
+    pub async fn close(&self) -> Result<()> {
+        self.0.closed.store(true, Ordering::Release);
+        Registry::global().unregister(self);
+        self.0.cache.clear();
+        self.call(self.0.connector.close()).await.map_err(|e| self.place(e, "close", None))
+    }
+
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        self.0.identity
+    }
+
+    pub(crate) fn recorder(&self) -> &Recorder {
+        &self.0.recorder
+    }
+
+    /// `StoreMismatch` unless this store leads to the place that a reference means.
+    pub(crate) fn check_identity(&self, wanted: Identity) -> Result<()> {
+        if self.identity() == wanted {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::StoreMismatch,
+            "the store of this name leads to another place than the one that is meant",
+        )
+        .with("store", self.name())
+        .with("uri", &self.0.connector.info().uri)
+        .hint("give stores of different places different names"))
+    }
+
+    /// The connector, unless the store is closed.
+    pub(crate) fn connector_open(&self) -> Result<&dyn Connector> {
+        if self.0.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, "the store is closed").with("store", self.name()));
+        }
+        Ok(&*self.0.connector)
+    }
+
+    pub(crate) async fn call<T>(&self, operation: impl Future<Output = Result<T>>) -> Result<T> {
+        rt::deadline(self.0.config.limits.timeout(), operation).await
+    }
+
+    /// A batch on the connector; a failure of the whole is a failure of each.
+    pub(crate) async fn call_many<T>(
+        &self,
+        count: usize,
+        batch: impl Future<Output = Result<Vec<Result<T>>>>,
+    ) -> Vec<Result<T>> {
+        let all = self.call(batch).await;
+        all.unwrap_or_else(|error| std::iter::repeat_with(|| Err(error.clone())).take(count).collect())
+    }
+
+    /// Says where an error happened.
+    pub(crate) fn place(&self, error: Error, operation: &'static str, key: Option<&Key>) -> Error {
+        self.0.recorder.count(Counter::Errors);
+        let error = error
+            .with("store", self.name())
+            .with("scheme", self.0.connector.info().uri.scheme())
+            .with("operation", operation);
+        match key {
+            Some(key) => error.with("key", key),
+            None => error,
+        }
+    }
+
+    pub(crate) fn done<T>(
+        &self,
+        timer: Timer,
+        start: Instant,
+        operation: &'static str,
+        key: Option<&Key>,
+        result: Result<T>,
+    ) -> Result<T> {
+        self.0.recorder.time(timer, start);
+        result.map_err(|error| self.place(error, operation, key))
+    }
+
+    /// Says of each failure in a batch where it happened.
+    pub(crate) fn each<T>(
+        &self,
+        operation: &'static str,
+        keys: &[Key],
+        results: Vec<Result<T>>,
+    ) -> Vec<Result<T>> {
+        let place =
+            |(result, key): (Result<T>, &Key)| result.map_err(|e| self.place(e, operation, Some(key)));
+        results.into_iter().zip(keys).map(place).collect()
+    }
+}
+
+// Encoding and storing.
+impl Store {
+    /// The encoded value behind its header, under a fresh key; and the length of the encoded value.
+    pub(crate) fn seal<T, C: Codec<T>>(&self, value: &T, options: &PutOptions) -> Result<Sealed> {
+        let start = Instant::now();
+        let body = C::encode(value)?;
+        self.recorder().time(Timer::PutSerialize, start);
+        self.seal_body::<T, C>(body, options)
+    }
+
+    pub(crate) fn seal_body<T, C: Codec<T>>(&self, body: Bytes, options: &PutOptions) -> Result<Sealed> {
+        let length = body.len() as u64;
+        self.check_length(length)?;
+        let hint = KeyHint { size: Some(length), tags: Some(&options.tags) };
+        let key = self.connector_open()?.new_key(hint)?;
+        let fingerprint = C::schema().map(|schema| schema.fingerprint());
+        let header = Header { codec: C::ID, fingerprint, nonce: Id::random()? };
+        Ok(Sealed { payload: envelope::seal(&header, &key, body), key, length })
+    }
+
+    fn check_length(&self, length: u64) -> Result<()> {
+        let Capabilities { max_value, .. } = self.0.connector.info().capabilities;
+        let limit =
+            self.0.config.limits.object_bytes.min(max_value.saturating_sub(envelope::HEADER_LEN as u64));
+        if length <= limit {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::TooLarge,
+            format!("the encoded object has {length} bytes, and the limit is {limit}"),
+        )
+        .hint("divide the object, or raise `max_object` if the backend takes more"))
+    }
+
+    pub(crate) async fn put_sealed(&self, sealed: Sealed, options: &PutOptions) -> Result<(Key, u64)> {
+        let start = Instant::now();
+        let Sealed { key, payload, length } = sealed;
+        self.call(self.connector_open()?.put(&key, payload, options)).await?;
+        self.recorder().time(Timer::PutConnector, start);
+        self.recorder().set(Attribute::PutSize, length);
+        Ok((key, length))
+    }
+
+    pub(crate) async fn put_value<T, C: Codec<T>>(
+        &self,
+        value: &T,
+        options: &PutOptions,
+    ) -> Result<(Key, u64)> {
+        let start = Instant::now();
+        let result = match self.seal::<T, C>(value, options) {
+            Ok(sealed) => {
+                let key = sealed.key.clone();
+                spanned!("proxystore.put", self.name(), Some(&key), self.put_sealed(sealed, options)).await
+            }
+            Err(error) => Err(error),
+        };
+        self.done(Timer::Put, start, "put", None, result)
+    }
+}
+
+/// An encoded value that is ready to be put.
+pub(crate) struct Sealed {
+    pub(crate) key: Key,
+    pub(crate) payload: Payload,
+    pub(crate) length: u64,
+}
+
+// Loading and decoding.
+impl Store {
+    /// The target under `key`, from the cache or by one load for all who ask.
+    pub(crate) async fn load<T, C>(&self, key: &Key) -> Result<Option<Arc<T>>>
+    where
+        T: Send + Sync + 'static,
+        C: Codec<T>,
+    {
+        let start = Instant::now();
+        let found = match self.cached::<T, C>(key)? {
+            Ok(target) => Ok(Some(target)),
+            Err(slot) => {
+                self.recorder().count(Counter::CacheMisses);
+                let (store, key) = (self.clone(), key.clone());
+                let fetch = move || {
+                    let (store, key) = (store.clone(), key.clone());
+                    async move { store.fetch::<T, C>(&key).await }
+                };
+                self.0.cache.load(slot, fetch).await.and_then(Self::downcast)
+            }
+        };
+        self.done(Timer::Get, start, "get", Some(key), found)
+    }
+
+    /// The target if it is in the cache, or else the slot where it belongs.
+    pub(crate) fn cached<T: Send + Sync + 'static, C: Codec<T>>(
+        &self,
+        key: &Key,
+    ) -> Result<Result<Arc<T>, Slot>> {
+        self.connector_open()?;
+        let slot = Slot { key: key.clone(), type_id: TypeId::of::<T>(), codec: C::ID };
+        match self.0.cache.get(&slot).and_then(|target| target.downcast().ok()) {
+            Some(target) => {
+                self.recorder().count(Counter::CacheHits);
+                Ok(Ok(target))
+            }
+            None => Ok(Err(slot)),
+        }
+    }
+
+    pub(crate) fn downcast<T: Send + Sync + 'static>(found: Option<AnyTarget>) -> Result<Option<Arc<T>>> {
+        let Some(target) = found else { return Ok(None) };
+        let target = target.downcast().map_err(|_| {
+            Error::new(
+                ErrorKind::Unexpected,
+                format!("the cache has another type than `{}`", type_name::<T>()),
+            )
+        })?;
+        Ok(Some(target))
+    }
+
+    async fn fetch<T: Send + Sync + 'static, C: Codec<T>>(&self, key: &Key) -> Loaded {
+        let start = Instant::now();
+        let payload = self.call(self.connector_open()?.get(key)).await?;
+        self.recorder().time(Timer::GetConnector, start);
+        match payload {
+            Some(payload) => self.decode::<T, C>(key, payload).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Starts to take the object out of the store: exactly one of all who try gets it. An object that turns out to be
+    /// of another type is put back.
+    pub(crate) fn take_alone<T: Send + Sync + 'static, C: Codec<T>>(&self, key: &Key) -> Result<Arc<Flight>> {
+        self.0.cache.forget(key);
+        let (store, key) = (self.clone(), key.clone());
+        Flight::alone(&self.0.cache, async move {
+            let connector = store.connector_open()?;
+            if !connector.info().capabilities.take {
+                let found = store.fetch::<T, C>(&key).await?;
+                store.evict(&key).await?;
+                return Ok(found);
+            }
+            let Some(payload) = store.call(connector.take(&key)).await? else { return Ok(None) };
+            match store.decode::<T, C>(&key, payload.clone()).await {
+                Ok(target) => Ok(Some(target)),
+                Err(error) => {
+                    let options = PutOptions { mode: Mode::Create, ..PutOptions::default() };
+                    store.call(connector.put(&key, payload, &options)).await?;
+                    Err(error)
+                }
+            }
+        })
+    }
+
+    /// Checks the header and decodes the body. Large ones are decoded where they keep nobody waiting.
+    pub(crate) async fn decode<T, C>(&self, key: &Key, payload: Payload) -> Result<(AnyTarget, u64)>
+    where
+        T: Send + Sync + 'static,
+        C: Codec<T>,
+    {
+        const LARGE: usize = 1 << 20;
+        let start = Instant::now();
+        let length = payload.len().saturating_sub(envelope::HEADER_LEN) as u64;
+        self.check_length(length)?;
+        let decoded = if payload.len() < LARGE {
+            open::<T, C>(key, payload)?
+        } else {
+            let key = key.clone();
+            rt::blocking(move || open::<T, C>(&key, payload)).await?
+        };
+        self.recorder().time(Timer::GetDeserialize, start);
+        self.recorder().set(Attribute::GetSize, length);
+        Ok((Arc::new(decoded), length))
+    }
+}
+
+fn open<T, C: Codec<T>>(key: &Key, payload: Payload) -> Result<T> {
+    let (header, body) = envelope::open(key, payload)?;
+    if header.codec != C::ID {
+        return Err(codec_mismatch::<T, C>(header.codec));
+    }
+    let wanted = C::schema();
+    if header.fingerprint != wanted.as_ref().map(|schema| schema.fingerprint()) {
+        let known = header.fingerprint.and_then(schema::known);
+        let difference = known
+            .zip(wanted)
+            .and_then(|(stored, wanted)| schema::first_difference(stored.text(), wanted.text()));
+        return Err(type_mismatch::<T>(header.fingerprint.zip(difference)));
+    }
+    C::decode(body)
+}
+
+/// Keeps keys out of the cache from now until the operation has ended, however it ends.
+struct Forget<'a> {
+    cache: &'a Cache,
+    keys: &'a [Key],
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        for key in self.keys {
+            self.cache.forget(key);
+        }
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("name", &self.name())
+            .field("uri", &self.0.connector.info().uri)
+            .field("cache", &self.0.cache)
+            .finish_non_exhaustive()
+    }
+}

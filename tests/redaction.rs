@@ -1,0 +1,98 @@
+//! A password that is put into a store's URI is shown nowhere.
+
+use std::fmt::Debug;
+
+use proxystore::{ConnectorConfig, ErrorKind, Key, Registry, Store, StoreConfig, Trust, Uri};
+use proxystore_testkit::redis::RedisServer;
+
+const CANARY: &str = "c4n4ry-p4ssw0rd";
+
+/// Collects everything that anybody could print.
+#[derive(Default)]
+struct Shown(Vec<String>);
+
+impl Shown {
+    fn debug(&mut self, what: impl Debug) {
+        self.0.push(format!("{what:?}"));
+        self.0.push(format!("{what:#?}"));
+    }
+
+    fn error(&mut self, error: &proxystore::Error) {
+        self.debug(error);
+        self.0.push(error.to_string());
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            self.debug(cause);
+            self.0.push(cause.to_string());
+            source = cause.source();
+        }
+    }
+
+    fn check(self) {
+        assert!(self.0.len() > 10);
+        for text in self.0 {
+            assert!(!text.contains(CANARY), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_password_is_shown_nowhere() {
+    let Some(server) = RedisServer::with(&["--requirepass", CANARY]).await else { return };
+    let uri = server.uri().replace("redis://", &format!("redis://:{CANARY}@"));
+    proxystore::install(Trust::allow([&uri]).unwrap());
+    let mut shown = Shown::default();
+
+    let store = Store::builder("secret").uri(&uri).register().build().await.unwrap();
+    let proxy = store.proxy(1u8).await.unwrap();
+    let config = proxystore::redis::RedisConfig::from_uri(&uri.parse().unwrap()).unwrap();
+    shown.debug(&store);
+    shown.debug(store.config());
+    shown.debug(store.connector());
+    shown.debug(store.connector().info());
+    shown.debug(&proxy);
+    shown.debug(Registry::global());
+    shown.debug(&config);
+    shown.debug(config.identity());
+    shown.debug(Store::builder("b").uri(&uri));
+    shown.debug(uri.parse::<Uri>().unwrap());
+    shown.debug(store.metrics());
+    shown.0.push(uri.parse::<Uri>().unwrap().to_string());
+    shown.0.push(serde_json::to_string(&config).unwrap());
+    shown.0.push(serde_json::to_string(&proxy).unwrap());
+    shown.0.push(serde_json::to_string(store.config()).unwrap());
+    shown.0.push(store.config().to_toml().unwrap());
+    shown.0.push(String::from_utf8_lossy(&postcard::to_allocvec(&proxy).unwrap()).into());
+
+    // Errors of every way to fail with it.
+    let failing = [
+        uri.replace(CANARY, &format!("{CANARY}-wrong")),
+        uri.replace("127.0.0.1", "no-such-host.invalid"),
+        format!("{uri}?prefx=a"),
+        format!("{uri}#fragment"),
+        uri.replace("redis://", "rediss://"),
+        uri.replace("redis://", "nosuch://"),
+        uri.replace("/0", "/notadb"),
+        format!("redis://:{CANARY}@127.0.0.1:1/0"),
+    ];
+    for uri in &failing {
+        let error = Store::builder("x").uri(uri).build().await.unwrap_err();
+        assert_ne!(error.kind(), ErrorKind::Unexpected, "{error}");
+        shown.error(&error);
+    }
+    let toml = format!("name = \"x\"\nuri = \"redis://:{CANARY}@h\"\nsurprise = 1");
+    shown.error(&StoreConfig::from_toml(&toml).unwrap_err());
+    shown.error(&store.proxy_from_key::<u8, proxystore::Postcard>(Key::random().unwrap()).resolve_async().await.unwrap_err());
+    drop(server);
+    shown.error(&store.put(&1u8).await.unwrap_err());
+    shown.error(&store.get::<u8>(&Key::random().unwrap()).await.unwrap_err());
+    shown.check();
+}
+
+#[tokio::test]
+async fn panics_show_no_secret() {
+    let uri: Uri = format!("redis://:{CANARY}@h/0").parse().unwrap();
+    let panic = std::panic::catch_unwind(|| panic!("{uri:?} {:?}", uri.password())).unwrap_err();
+    let text = panic.downcast_ref::<String>().unwrap();
+    assert!(text.contains("***") && !text.contains(CANARY), "{text}");
+}
