@@ -51,6 +51,11 @@ fn lost(why: &str) -> Error {
     Error::new(ErrorKind::Ambiguous, why).hint("look whether the object is there before repeating it")
 }
 
+/// An idempotent write may have happened, and there is no connection to repeat it.
+pub(crate) fn unsettled(why: &Error) -> Error {
+    lost("the connection broke before the answer, and there is no other").with("then", why.message()).transient()
+}
+
 /// No connection could be set up.
 pub(crate) fn unreachable(error: &RedisError) -> Error {
     let kind = error.kind();

@@ -12,6 +12,7 @@ macro_rules! spanned {
         }
         #[cfg(not(feature = "tracing"))]
         {
+            let _: Option<&proxystore_core::Key> = $key;
             $future
         }
     }};

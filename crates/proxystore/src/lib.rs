@@ -66,3 +66,8 @@ pub fn install(trust: Trust) {
     registry.install(self::redis::DRIVER);
     registry.set_trust(trust);
 }
+
+/// The programs in the README compile and run.
+#[cfg(all(doctest, feature = "file"))]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

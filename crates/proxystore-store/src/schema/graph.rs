@@ -223,7 +223,8 @@ impl Graph {
         let start = places.iter().rposition(|(parent, _)| self.nodes[*parent].is_named());
         let name = start.map_or(root, |i| self.nodes[places[i].0].key.name);
         let steps = places[start.unwrap_or(0)..].iter().map(|place| self.step(*place));
-        format!("{name}{}", steps.collect::<String>())
+        // What nests endlessly has endless paths.
+        steps.take(8).fold(name.into(), |path, step| path + &step)
     }
 
     /// For each node the number of its class; nodes of one class cannot be told apart from outside. So the text does
@@ -254,6 +255,7 @@ impl Graph {
             graph: self,
             classes: self.classes(),
             numbers: HashMap::new(),
+            names: 0,
             places: Vec::new(),
             root,
             out: String::new(),
@@ -267,8 +269,10 @@ impl Graph {
 struct Writer<'a> {
     graph: &'a Graph,
     classes: Vec<usize>,
-    /// The classes written so far, in order, and whether they are being written.
-    numbers: HashMap<usize, (usize, bool)>,
+    /// The classes written so far, in order, and while one is being written, how many names it stands in.
+    numbers: HashMap<usize, (usize, Option<usize>)>,
+    /// How many types with a name are being written.
+    names: usize,
     places: Vec<Place>,
     root: &'a str,
     out: String,
@@ -295,22 +299,20 @@ impl Writer<'_> {
             self.out.push_str(name);
             return Some(());
         }
-        // What has a name is written once. What has none is written again, unless it contains itself.
+        // What has a name is written once. What has none is written again, unless it contains itself as it is.
         let class = self.classes[id];
-        let number = self.numbers.len();
-        match self.numbers.get(&class) {
-            Some((number, open)) if *open || node.is_named() => {
-                let name = if node.is_named() { node.name() } else { String::new() };
-                let _ = write!(self.out, "{name}^{number}");
-                return Some(());
-            }
-            Some((number, _)) => self.numbers.insert(class, (*number, true)),
-            None => self.numbers.insert(class, (number, true)),
-        };
-        self.body(id)?;
-        if let Some((_, open)) = self.numbers.get_mut(&class) {
-            *open = false;
+        let fresh = (self.numbers.len(), None);
+        let (number, open) = *self.numbers.entry(class).or_insert(fresh);
+        if open == Some(self.names) || (node.is_named() && number != fresh.0) {
+            let name = if node.is_named() { node.name() } else { String::new() };
+            let _ = write!(self.out, "{name}^{number}");
+            return Some(());
         }
+        self.names += usize::from(node.is_named());
+        self.numbers.insert(class, (number, Some(self.names)));
+        self.body(id)?;
+        self.numbers.insert(class, (number, open));
+        self.names -= usize::from(node.is_named());
         Some(())
     }
 

@@ -41,6 +41,7 @@ pub(super) const TEXTS: &[&str] = &[
     "0",
     "1",
     "00000000-0000-0000-0000-000000000000",
+    "00000000-0000-4000-8000-000000000001",
     "2000-01-01T00:00:00Z",
     "2000-01-01T00:00:00",
     "2000-01-01",
@@ -88,6 +89,8 @@ pub(super) const TEXTS: &[&str] = &[
     "{}",
     "aaaaaaaa",
     "USD",
+    "Mon",
+    "Jan",
 ];
 
 /// A proxy's reference by name: the least that `Proxy` decodes.
@@ -113,5 +116,6 @@ pub(super) const BYTES: &[&[u8]] = &[
     ZEROS.split_at(64).0,
     ZEROS.split_at(128).0,
     b"a",
+    b"aaaaaaaaaaaaaaaa",
     REFERENCE,
 ];

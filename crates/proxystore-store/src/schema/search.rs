@@ -81,6 +81,13 @@ struct Blame {
     why: String,
 }
 
+impl Blame {
+    fn outcome(&self) -> Outcome {
+        let reason = format!("it refuses the sample values ({})", self.why);
+        Outcome::NameOnly { path: self.path.clone(), reason }
+    }
+}
+
 pub(super) struct State {
     pub(super) graph: Graph,
     root: String,
@@ -90,6 +97,8 @@ pub(super) struct State {
     /// The attempt that a place is at, and the one that a visitor starts at.
     attempts: HashMap<Place, usize>,
     starts: HashMap<&'static str, usize>,
+    /// The latest refusal, while the search goes on with other samples.
+    refused: Option<Blame>,
     // Of the current run:
     places: Vec<Place>,
     /// How many nodes on the way here occur on it more than once.
@@ -135,9 +144,11 @@ impl State {
 
     /// Moves to the next combination of the samples that are to blame. `false` if all were tried.
     fn advance(&mut self) -> bool {
-        let range = self.blame.as_ref().map_or(0..self.choices.len(), |blame| blame.choices.clone());
-        self.choices.truncate(range.end);
-        while self.choices.len() > range.start {
+        let Some(blame) = self.blame.take() else { return false };
+        let Range { start, end } = blame.choices;
+        self.refused = Some(blame);
+        self.choices.truncate(end);
+        while self.choices.len() > start {
             let Some(choice) = self.choices.pop() else { break };
             if choice.attempt + 1 < choice.attempts {
                 self.attempts.insert(choice.place, choice.attempt + 1);
@@ -155,7 +166,8 @@ impl State {
         self.places.push(place);
         self.steps += 1;
         if self.steps > MAX_STEPS {
-            return Err(self.name_only(format!("it takes more than {MAX_STEPS} steps to follow")));
+            let outcome = self.out_of_steps();
+            return Err(self.stop(Stop::End(outcome)));
         }
         if self.places.len() > MAX_NESTING {
             return Err(self.too_deep());
@@ -170,6 +182,16 @@ impl State {
         self.repeated += usize::from(node.active > 0);
         node.active += 1;
         Ok(id)
+    }
+
+    fn out_of_steps(&self) -> Outcome {
+        match &self.refused {
+            Some(blame) => blame.outcome(),
+            None => Outcome::NameOnly {
+                path: self.path(),
+                reason: format!("it takes more than {MAX_STEPS} steps to follow"),
+            },
+        }
     }
 
     fn leave(&mut self, id: NodeId, read: bool) {
@@ -343,6 +365,7 @@ pub(super) fn learn<T: DeserializeOwned>(human_readable: bool) -> (String, Outco
         name: "",
         attempts: HashMap::new(),
         starts: HashMap::new(),
+        refused: None,
         places: Vec::new(),
         repeated: 0,
         choices: Vec::new(),

@@ -1,0 +1,95 @@
+//! A place for one connection that many callers share.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared, WeakShared};
+use proxystore_core::Result;
+
+use crate::error;
+use crate::link::{Link, lock};
+
+type Opening = BoxFuture<'static, Result<Arc<Link>>>;
+
+/// Opens a connection.
+pub(crate) type Open = Arc<dyn Fn() -> BoxFuture<'static, Result<Link>> + Send + Sync>;
+
+/// Opens its connection when first asked for, and anew when it is dead.
+///
+/// However many callers ask, there is one attempt at a time, and they share its outcome. The attempt is a shared
+/// future that its callers drive, whoever of them is left; with the last one it is dropped. So no lock is held while
+/// it runs, nothing is spawned, and dropping callers leaves no connection behind.
+pub(crate) struct Slot {
+    open: Open,
+    /// How long the connection may owe an answer before it is probed, and how long the probe may take.
+    patience: Duration,
+    state: Arc<Mutex<State>>,
+}
+
+enum State {
+    Empty,
+    Opening(WeakShared<Opening>),
+    Ready(Arc<Link>),
+    Closed,
+}
+
+impl Slot {
+    pub(crate) fn new(open: Open, patience: Duration) -> Self {
+        Self { open, patience, state: Arc::new(Mutex::new(State::Empty)) }
+    }
+
+    /// The connection. Dropping the future leaves the attempt to the other callers.
+    pub(crate) async fn link(&self) -> Result<Arc<Link>> {
+        let opening = {
+            let mut state = lock(&self.state);
+            let owing = match &*state {
+                State::Closed => return Err(error::closed()),
+                State::Ready(link) if !link.is_alive() => None,
+                State::Ready(link) if link.owes_for(self.patience) => Some(link.clone()),
+                State::Ready(link) => return Ok(link.clone()),
+                State::Empty | State::Opening(_) => None,
+            };
+            match &*state {
+                State::Opening(opening) if let Some(opening) = opening.upgrade() => opening,
+                _ => {
+                    let opening = self.opening(owing);
+                    if let Some(weak) = opening.downgrade() {
+                        *state = State::Opening(weak);
+                    }
+                    opening
+                }
+            }
+        };
+        opening.await
+    }
+
+    /// Probes the link that owes an answer, then opens another.
+    fn opening(&self, owing: Option<Arc<Link>>) -> Shared<Opening> {
+        let (open, patience, state) = (self.open.clone(), self.patience, self.state.clone());
+        let opening = async move {
+            let link = match owing {
+                Some(link) if link.answers(patience).await => Ok(link),
+                _ => open().await.map(Arc::new),
+            };
+            let mut state = lock(&state);
+            match (&*state, link) {
+                (State::Closed, _) => Err(error::closed()),
+                (_, Ok(link)) => {
+                    *state = State::Ready(link.clone());
+                    Ok(link)
+                }
+                (_, Err(error)) => {
+                    *state = State::Empty;
+                    Err(error)
+                }
+            }
+        };
+        opening.boxed().shared()
+    }
+
+    /// Lets the connection go. Commands under way on it come to their end.
+    pub(crate) fn close(&self) {
+        *lock(&self.state) = State::Closed;
+    }
+}
