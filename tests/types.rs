@@ -125,7 +125,7 @@ async fn a_mismatch_names_the_first_difference() {
     let error = store.get::<newer::Frame>(&key).await.map(drop).unwrap_err();
     let text = error.to_string();
     assert_eq!(error.kind(), ErrorKind::TypeMismatch);
-    assert!(text.contains("`id`") && text.contains("u32") && text.contains("u64"), "{text}");
+    assert!(text.contains("Frame.id") && text.contains("u32") && text.contains("u64"), "{text}");
 }
 
 #[tokio::test]

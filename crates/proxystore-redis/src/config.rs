@@ -179,7 +179,7 @@ impl ConnectorConfig for RedisConfig {
 
 impl RedisConfig {
     /// Checks what the types allow and the server does not.
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         Key::parse(&self.prefix).map_err(|error| error.with("option", "prefix"))?;
         let bad = |why: &str| Err(Error::new(ErrorKind::Config, why));
         match &self.server {
@@ -191,6 +191,9 @@ impl RedisConfig {
             Server::Tcp { tls: true, .. } if !cfg!(feature = "tls") => {
                 Err(Error::new(ErrorKind::Unsupported, "this build speaks no TLS to Redis")
                     .hint("`rediss://` needs the Cargo feature `redis-tls`"))
+            }
+            Server::Sentinel { hosts, .. } | Server::Cluster { hosts } if hosts.is_empty() => {
+                bad("there are no hosts")
             }
             _ if !(1..=64).contains(&self.bulk) => bad("the option `bulk` is not 1 to 64"),
             _ if self.timeout.is_zero() || self.connect_timeout.is_zero() => bad("a timeout is zero"),

@@ -9,8 +9,8 @@ use futures_util::future::select_ok;
 use proxystore_core::{Error, Result};
 use redis::io::tcp::{TcpSettings, socket2};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, ProtocolVersion,
-    PushInfo, RedisConnectionInfo, RedisError, RedisResult, cmd,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
+    ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError, RedisResult, cmd,
 };
 
 use crate::config::{RedisConfig, Server};
@@ -170,7 +170,11 @@ async fn is_master(link: &Link) -> RedisResult<()> {
     role.cmd("ROLE");
     let answers = link.send(&role).await?;
     match answers.first() {
-        Some(redis::Value::Array(role)) if role.first() == Some(&redis::Value::BulkString(b"master".to_vec())) => Ok(()),
+        Some(redis::Value::Array(role))
+            if role.first() == Some(&redis::Value::BulkString(b"master".to_vec())) =>
+        {
+            Ok(())
+        }
         _ => Err(std::io::Error::other("the sentinel names a server that is no master").into()),
     }
 }
@@ -219,7 +223,8 @@ async fn trusting(info: ConnectionInfo, ca: Option<std::path::PathBuf>) -> Resul
         Err(_) => return Err(bad("was not read: the runtime is shutting down".into())),
     };
     let certificates = redis::TlsCertificates { client_tls: None, root_cert: Some(pem) };
-    let client = Client::build_with_tls(info, certificates).map_err(|_| bad("holds no PEM certificates".into()))?;
+    let client =
+        Client::build_with_tls(info, certificates).map_err(|_| bad("holds no PEM certificates".into()))?;
     Ok(client.get_connection_info().clone())
 }
 
@@ -231,7 +236,9 @@ async fn trusting(_: ConnectionInfo, _: Option<std::path::PathBuf>) -> Result<Co
 #[cfg(feature = "cluster")]
 fn cluster(config: &RedisConfig, hosts: &[(String, u16)]) -> Result<Target> {
     let nodes = hosts.iter().map(|(host, port)| ConnectionAddr::Tcp(host.clone(), *port));
-    let nodes: Vec<_> = nodes.map(IntoConnectionInfo::into_connection_info).collect::<RedisResult<_>>()
+    let nodes: Vec<_> = nodes
+        .map(IntoConnectionInfo::into_connection_info)
+        .collect::<RedisResult<_>>()
         .map_err(|e| error::unreachable(&e))?;
     let mut builder = redis::cluster::ClusterClientBuilder::new(nodes)
         .connection_timeout(config.connect_timeout)

@@ -19,17 +19,9 @@ pub(crate) enum Effect {
     Once,
 }
 
-impl Effect {
-    /// Whether it may be sent again when its answer is lost.
-    pub(crate) fn repeatable(self) -> bool {
-        self != Self::Once
-    }
-}
-
-/// The connection broke; `sent`: the command may have reached the server.
-pub(crate) fn broken(error: &RedisError, effect: Effect, sent: bool) -> Error {
+/// The connection broke after the command was sent.
+pub(crate) fn broken(error: &RedisError, effect: Effect) -> Error {
     match effect {
-        _ if !sent => unreachable(error),
         Effect::Read => {
             Error::new(ErrorKind::Unavailable, format!("the connection broke: {}", plain(error))).transient()
         }
@@ -53,7 +45,9 @@ fn lost(why: &str) -> Error {
 
 /// An idempotent write may have happened, and there is no connection to repeat it.
 pub(crate) fn unsettled(why: &Error) -> Error {
-    lost("the connection broke before the answer, and there is no other").with("then", why.message()).transient()
+    lost("the connection broke before the answer, and there is no other")
+        .with("then", why.message())
+        .transient()
 }
 
 /// No connection could be set up.
@@ -88,7 +82,8 @@ pub(crate) fn refused(error: &ServerError) -> Error {
 
 fn of_server(code: &str, detail: &str) -> Error {
     match code {
-        "OOM" => Error::new(ErrorKind::Full, "the server has no memory left").hint("raise its `maxmemory`, or evict"),
+        "OOM" => Error::new(ErrorKind::Full, "the server has no memory left")
+            .hint("raise its `maxmemory`, or evict"),
         "MISCONF" => Error::new(ErrorKind::Full, "the server cannot persist and refuses writes"),
         "WRONGTYPE" => Error::new(ErrorKind::Corrupt, "the key holds something else than a string")
             .hint("another program writes under the same prefix"),
@@ -96,7 +91,8 @@ fn of_server(code: &str, detail: &str) -> Error {
         "WRONGPASS" => denied("the server refuses the user or password"),
         "NOPERM" => Error::new(ErrorKind::Denied, "the server's access control refuses the command or key")
             .hint("see the crate's list of needed commands, and allow the keys `<prefix>:*`"),
-        "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "BUSY" | "READONLY" | "NOREPLICAS" | "MOVED" | "ASK" => {
+        "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "BUSY" | "READONLY" | "NOREPLICAS"
+        | "MOVED" | "ASK" => {
             Error::new(ErrorKind::Unavailable, format!("the server cannot serve now ({code})")).transient()
         }
         "ERR" if detail.starts_with("max number of clients") => {
@@ -106,14 +102,17 @@ fn of_server(code: &str, detail: &str) -> Error {
             Error::new(ErrorKind::Unsupported, "the server does not know a command")
                 .hint("Redis 6.2 or Valkey knows all that is needed")
         }
-        "ERR" if detail.contains("DB index") => Error::new(ErrorKind::Config, "the server has no such database"),
+        "ERR" if detail.contains("DB index") => {
+            Error::new(ErrorKind::Config, "the server has no such database")
+        }
         "ERR" if detail.contains("AUTH") => denied("the server knows no password for this user"),
         _ => Error::new(ErrorKind::Unexpected, format!("the server answers with the error {code}")),
     }
 }
 
 fn denied(why: &str) -> Error {
-    Error::new(ErrorKind::Denied, why).hint("put the password into a variable and write ${NAME} for it in the URI")
+    Error::new(ErrorKind::Denied, why)
+        .hint("put the password into a variable and write ${NAME} for it in the URI")
 }
 
 /// The answer is of no form that the command can give.

@@ -1,12 +1,11 @@
 //! Which connection a command takes, until when, and what happens when it breaks.
 
-use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use proxystore_core::{Error, Result};
+use proxystore_core::Result;
 use redis::{Pipeline, Value};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -62,13 +61,18 @@ impl Lanes {
             return self.call_on(&self.control, commands, effect).await;
         }
         let ahead = Ahead::new(&self.ahead, bytes);
-        let call = Call::new(effect, self.timeout + Duration::from_secs_f64(ahead.total as f64 / FLOOR_RATE as f64));
-        call.run(commands, async || self.bulk.lease().await, Lease::give_back, || self.bulk.forget()).await
+        let transfer = Duration::from_secs_f64(ahead.total as f64 / FLOOR_RATE as f64);
+        run(Lane::Bulk(&self.bulk), commands, effect, self.timeout + transfer).await
     }
 
     /// Runs small commands on a shared connection.
-    pub(crate) async fn call_on(&self, slot: &Slot, commands: &Pipeline, effect: Effect) -> Result<Vec<Value>> {
-        Call::new(effect, self.timeout).run(commands, async || slot.link().await, drop, || ()).await
+    pub(crate) async fn call_on(
+        &self,
+        slot: &Slot,
+        commands: &Pipeline,
+        effect: Effect,
+    ) -> Result<Vec<Value>> {
+        run(Lane::Shared(slot), commands, effect, self.timeout).await
     }
 
     /// The control connection, for what no pipeline can say.
@@ -108,83 +112,89 @@ fn opening(
     })
 }
 
-/// One call: a deadline, and at most two attempts.
-struct Call {
-    effect: Effect,
-    began: Instant,
-    deadline: Instant,
+/// Runs the commands, at most twice, within `timeout`.
+async fn run(lane: Lane<'_>, commands: &Pipeline, effect: Effect, timeout: Duration) -> Result<Vec<Value>> {
+    let began = Instant::now();
+    let deadline = began + timeout;
+    // Whether the server may have seen the commands in the attempt before.
+    let mut sent = false;
+    loop {
+        let held = match timeout_at(deadline, lane.hold()).await {
+            Ok(Ok(held)) => held,
+            Ok(Err(error)) if sent && effect != Effect::Read => return Err(error::unsettled(&error)),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return Err(error::late(effect, sent, began.elapsed())),
+        };
+        let error = match timeout_at(deadline, held.link().send(commands)).await {
+            Ok(Ok(answers)) => {
+                if answers.iter().any(is_demoted) {
+                    held.link().retire();
+                } else {
+                    held.give_back();
+                }
+                return Ok(answers);
+            }
+            Ok(Err(error)) => error,
+            Err(_) => return Err(error::late(effect, true, began.elapsed())),
+        };
+        if !error::is_fatal(&error) {
+            return Err(error::unreachable(&error));
+        }
+        held.link().retire();
+        lane.broke();
+        if sent || effect == Effect::Once {
+            return Err(error::broken(&error, effect));
+        }
+        sent = true;
+    }
 }
 
-impl Call {
-    fn new(effect: Effect, timeout: Duration) -> Self {
-        let began = Instant::now();
-        Self { effect, began, deadline: began + timeout }
-    }
+/// Where a connection for a call comes from.
+#[derive(Clone, Copy)]
+enum Lane<'a> {
+    Shared(&'a Slot),
+    Bulk(&'a Bulk),
+}
 
-    async fn run<L: AsLink>(
-        &self,
-        commands: &Pipeline,
-        acquire: impl AsyncFn() -> Result<L>,
-        done: impl Fn(L),
-        broken: impl Fn(),
-    ) -> Result<Vec<Value>> {
-        // Whether the server may have seen the commands in the attempt before.
-        let mut sent = false;
-        loop {
-            let held = match timeout_at(self.deadline, acquire()).await {
-                Ok(Ok(held)) => held,
-                Ok(Err(error)) => return Err(self.unsettled(error, sent)),
-                Err(_) => return Err(error::late(self.effect, sent, self.began.elapsed())),
-            };
-            let error = match timeout_at(self.deadline, held.link().send(commands)).await {
-                Ok(Ok(answers)) => {
-                    if answers.iter().any(is_demoted) {
-                        held.link().retire();
-                    } else {
-                        done(held);
-                    }
-                    return Ok(answers);
-                }
-                Ok(Err(error)) => error,
-                Err(_) => return Err(error::late(self.effect, true, self.began.elapsed())),
-            };
-            if !error::is_fatal(&error) {
-                return Err(error::unreachable(&error));
-            }
-            held.link().retire();
-            broken();
-            if sent || !self.effect.repeatable() {
-                return Err(error::broken(&error, self.effect, true));
-            }
-            sent = true;
+/// A connection for one call. Dropped, a bulk connection is closed.
+enum Held<'a> {
+    Shared(Arc<Link>),
+    Bulk(Lease<'a>),
+}
+
+impl<'a> Lane<'a> {
+    async fn hold(self) -> Result<Held<'a>> {
+        match self {
+            Lane::Shared(slot) => slot.link().await.map(Held::Shared),
+            Lane::Bulk(bulk) => bulk.lease().await.map(Held::Bulk),
         }
     }
 
-    /// What to say when the second attempt finds no connection and the first one may have written.
-    fn unsettled(&self, error: Error, sent: bool) -> Error {
-        if sent && self.effect == Effect::Idempotent { error::unsettled(&error) } else { error }
+    fn broke(self) {
+        if let Lane::Bulk(bulk) = self {
+            bulk.forget();
+        }
+    }
+}
+
+impl Held<'_> {
+    fn link(&self) -> &Link {
+        match self {
+            Held::Shared(link) => link,
+            Held::Bulk(lease) => lease.link(),
+        }
+    }
+
+    fn give_back(self) {
+        if let Held::Bulk(lease) = self {
+            lease.give_back();
+        }
     }
 }
 
 /// The server has become a replica: the next connection finds the master, if there are sentinels to ask.
 fn is_demoted(answer: &Value) -> bool {
     matches!(answer, Value::ServerError(error) if error.code() == "READONLY")
-}
-
-trait AsLink {
-    fn link(&self) -> &Link;
-}
-
-impl AsLink for Arc<Link> {
-    fn link(&self) -> &Link {
-        self.deref()
-    }
-}
-
-impl AsLink for Lease<'_> {
-    fn link(&self) -> &Link {
-        Lease::link(self)
-    }
 }
 
 /// Bytes that others have to wait for.

@@ -86,7 +86,8 @@ impl Link {
     }
 
     pub(crate) fn is_alive(&self) -> bool {
-        !self.retired.load(Ordering::Relaxed) && self.driver.as_ref().is_none_or(|driver| driver.strong_count() > 0)
+        !self.retired.load(Ordering::Relaxed)
+            && self.driver.as_ref().is_none_or(|driver| driver.strong_count() > 0)
     }
 
     /// Whether it has owed an answer for this long.

@@ -118,8 +118,7 @@ impl Registry {
     /// [`StoreBuilder::build`]: crate::StoreBuilder::build
     pub async fn get_or_create(&self, config: StoreConfig) -> Result<Store> {
         if let Some(store) = self.get_store(&config.name) {
-            let identity = self.driver(&config.uri)?.identity(&config.uri)?;
-            store.check_identity(Identity::of(&identity))?;
+            store.check_identity(self.identity(&config.uri)?)?;
             return Ok(store);
         }
         let store = Store::from_config(config).registry(self).build().await?;
@@ -173,7 +172,12 @@ impl Registry {
 
     /// The identity of the place that `uri` names, without I/O.
     pub(crate) fn identity(&self, uri: &Uri) -> Result<Identity> {
-        self.driver(uri)?.identity(uri).map(|uri| Identity::of(&uri))
+        self.identity_uri(uri).map(|uri| Identity::of(&uri))
+    }
+
+    /// The canonical form of `uri`. Credentials are no part of it, and are not looked up for it.
+    fn identity_uri(&self, uri: &Uri) -> Result<Uri> {
+        self.driver(uri)?.identity(&uri.public())
     }
 
     /// The store that a reference means, if this process may use it.
@@ -196,6 +200,7 @@ impl Registry {
             .hint(format!("open it with `Store::builder(\"{name}\").uri(…).register().build().await`")));
         };
         let opened = self.allowed(name, uri)?;
+        // Only the cell is made inside of the cache; what may fail and take time happens outside.
         let cell = self.0.foreign.get_with_by_ref(&format!("{name} {uri}"), Arc::default);
         let store = cell.get_or_try_init(|| async {
             let connector = self.driver(&opened)?.open(&opened, Origin::Reference).await?;
@@ -216,9 +221,7 @@ impl Registry {
             Trust::Any => return self.canonical(name, uri).map(|()| uri.clone()),
         };
         for rule in rules {
-            // A rule whose driver is not installed allows nothing, since nothing could be opened.
-            let identity = self.driver(rule).and_then(|driver| driver.identity(rule));
-            if identity.is_ok_and(|identity| covers(&identity, uri)) {
+            if rule.scheme() == uri.scheme() && covers(&self.identity_uri(rule)?, uri) {
                 self.canonical(name, uri)?;
                 return Ok(uri.clone().with_credentials_of(rule));
             }
@@ -236,7 +239,7 @@ impl Registry {
 
     /// A reference may name a place, and set no option that concerns only this process.
     fn canonical(&self, name: &str, uri: &Uri) -> Result<()> {
-        if self.driver(uri)?.identity(uri)? == *uri {
+        if self.identity_uri(uri)? == *uri {
             return Ok(());
         }
         Err(denied(

@@ -151,7 +151,7 @@ impl Store {
         self.each("evict", keys, results)
     }
 
-    /// Closes the store: waits for the connector to close, forgets the cache, and leaves the registry. Idempotent,
+    /// Closes the store: waits for the connector to close, forgets the cache, and leaves the global registry. Idempotent,
     /// and deletes no object. Later operations, on every clone and by every proxy of this handle, fail with `Closed`.
     pub async fn close(&self) -> Result<()> {
         self.0.closed.store(true, Ordering::Release);
@@ -430,7 +430,7 @@ fn open<T, C: Codec<T>>(key: &Key, payload: Payload) -> Result<T> {
         let known = header.fingerprint.and_then(schema::known);
         let difference = known
             .zip(wanted)
-            .and_then(|(stored, wanted)| schema::first_difference(stored.text(), wanted.text()));
+            .and_then(|(stored, wanted)| schema::first_difference(wanted.text(), stored.text()));
         return Err(type_mismatch::<T>(header.fingerprint.zip(difference)));
     }
     C::decode(body)

@@ -22,7 +22,7 @@
 //! ```
 //!
 //! # Features
-//! `local` and `file` are on by default; `redis`, `redis-tls`, `json`, `msgpack`, `blocking`, `tracing`, or `full`.
+//! `local` and `file` are on by default; `redis`, `redis-tls`, `redis-cluster`, `json`, `msgpack`, `blocking`, `tracing`, or `full`.
 //! A feature that names a connector is a module here, a crate `proxystore-…` and a URI scheme.
 
 pub use proxystore_core::{

@@ -166,7 +166,7 @@ impl State {
         self.places.push(place);
         self.steps += 1;
         if self.steps > MAX_STEPS {
-            let outcome = self.out_of_steps();
+            let outcome = self.give_up();
             return Err(self.stop(Stop::End(outcome)));
         }
         if self.places.len() > MAX_NESTING {
@@ -184,7 +184,7 @@ impl State {
         Ok(id)
     }
 
-    fn out_of_steps(&self) -> Outcome {
+    fn give_up(&self) -> Outcome {
         match &self.refused {
             Some(blame) => blame.outcome(),
             None => Outcome::NameOnly {
@@ -337,20 +337,13 @@ impl Trace {
                 (Err(_), _) => return end(state.path(), "its Deserialize panics".into()),
                 (_, Some(Stop::End(outcome))) => return outcome,
                 (_, Some(Stop::Again)) => {}
-                (_, None) if state.steps > MAX_STEPS => {
-                    return end(state.path(), format!("it takes more than {MAX_STEPS} steps to follow"));
-                }
                 (Ok(Ok(())), None) if !state.graph.is_open(ROOT.0) => return Outcome::Full,
                 (Ok(Ok(())), None) if state.graph.progress == before => {
                     return end(state.root.clone(), "not all of it can be reached".into());
                 }
-                (Ok(Ok(())), None) => {}
+                (Ok(Ok(())), None) => state.refused = None,
                 (Ok(Err(_)), None) if state.advance() => {}
-                (Ok(Err(refusal)), None) => {
-                    let root = (state.root.clone(), refusal.to_string());
-                    let (path, why) = state.blame.take().map_or(root, |blame| (blame.path, blame.why));
-                    return end(path, format!("it refuses every sample value ({why})"));
-                }
+                (Ok(Err(_)), None) => return state.give_up(),
             }
         }
     }

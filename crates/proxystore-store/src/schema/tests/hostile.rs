@@ -127,7 +127,7 @@ fn what_cannot_be_followed_says_so() {
     name_only::<Job<Panics>>("Job", "panics");
     name_only::<Job<Branching>>("Job.meta[]", "depends on its content");
     name_only::<Job<Picky>>("Job.meta", "never good enough");
-    name_only::<Job<Huge>>("Job.meta.19998", "more than 20000 steps");
+    name_only::<Job<Huge>>("Job.meta.19996", "more than 20000 steps");
     assert_eq!(Schema::learn::<Vec<Job<Never>>>(false).text(), "only Job");
 }
 

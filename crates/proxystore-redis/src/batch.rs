@@ -1,0 +1,196 @@
+//! Many objects at a time: pipelines, in chunks.
+
+use std::future::Future;
+
+use futures_util::stream::{self, StreamExt};
+use proxystore_core::{Connector, Key, Payload, PutOptions, Result};
+use redis::{Pipeline, Value};
+
+use crate::RedisConnector;
+use crate::connector::{bytes, check_size, effect_of, integer, set, stored};
+use crate::error::{self, Effect};
+
+/// Commands in one pipeline, at most.
+const CHUNK_COUNT: usize = 512;
+/// Bytes in one pipeline, at most, unless a single object is larger.
+const CHUNK_BYTES: u64 = 8 * 1024 * 1024;
+/// Keys of a cluster lie on several nodes, so that each has a command of its own; so many at once.
+const SINGLES: usize = 64;
+
+/// A pipeline, and which items of the batch its commands are for.
+#[derive(Default)]
+struct Chunk {
+    items: Vec<usize>,
+    commands: Pipeline,
+    bytes: u64,
+}
+
+impl Chunk {
+    fn is_full_for(&self, bytes: u64) -> bool {
+        self.items.len() == CHUNK_COUNT || (!self.items.is_empty() && self.bytes + bytes > CHUNK_BYTES)
+    }
+
+    fn push(&mut self, item: usize, bytes: u64) -> &mut Pipeline {
+        self.items.push(item);
+        self.bytes += bytes;
+        &mut self.commands
+    }
+}
+
+impl RedisConnector {
+    pub(crate) async fn write_many(
+        &self,
+        items: Vec<(Key, Payload)>,
+        options: &PutOptions,
+    ) -> Vec<Result<()>> {
+        if self.lanes.endpoint().is_cluster() {
+            return singly(
+                items.into_iter().map(|(key, value)| async move { self.put(&key, value, options).await }),
+            )
+            .await;
+        }
+        let mut results = blank(items.len());
+        let mut keys = Vec::with_capacity(items.len());
+        let mut chunk = Chunk::default();
+        for (i, (key, value)) in items.into_iter().enumerate() {
+            if let Err(error) = check_size(&value) {
+                results[i] = Err(error);
+            } else {
+                let bytes = value.len() as u64;
+                if chunk.is_full_for(bytes) {
+                    self.run(&mut chunk, effect_of(options), &mut results, stored).await;
+                }
+                chunk.push(i, bytes).add_command(set(&self.name(&key), &value, options));
+            }
+            keys.push(key);
+        }
+        self.run(&mut chunk, effect_of(options), &mut results, stored).await;
+        self.explained(results, "put_many", &keys)
+    }
+
+    /// First all sizes, which bound the chunks; then the objects.
+    pub(crate) async fn read_many(&self, keys: &[Key]) -> Vec<Result<Option<Payload>>> {
+        if self.lanes.endpoint().is_cluster() {
+            return singly(keys.iter().map(|key| self.get(key))).await;
+        }
+        let sizes = self.each("STRLEN", keys, Effect::Read, integer).await;
+        let mut results = blank(keys.len());
+        let mut chunk = Chunk::default();
+        let read = |answer| Ok(bytes(answer)?.map(Payload::from));
+        for (i, (key, size)) in keys.iter().zip(sizes).enumerate() {
+            match size {
+                Err(error) => results[i] = Err(error),
+                Ok(size) => {
+                    if chunk.is_full_for(size) {
+                        self.run(&mut chunk, Effect::Read, &mut results, read).await;
+                    }
+                    chunk.push(i, size).cmd("GET").arg(self.name(key));
+                }
+            }
+        }
+        self.run(&mut chunk, Effect::Read, &mut results, read).await;
+        self.explained(results, "get_many", keys)
+    }
+
+    pub(crate) async fn unlink_many(&self, keys: &[Key]) -> Vec<Result<()>> {
+        if self.lanes.endpoint().is_cluster() {
+            return singly(keys.iter().map(|key| self.evict(key))).await;
+        }
+        let results = self.each("UNLINK", keys, Effect::Idempotent, |answer| integer(answer).map(drop)).await;
+        self.explained(results, "evict_many", keys)
+    }
+
+    /// The same command for each key.
+    async fn each<T: Clone>(
+        &self,
+        command: &str,
+        keys: &[Key],
+        effect: Effect,
+        read: impl Fn(Value) -> Result<T>,
+    ) -> Vec<Result<T>> {
+        let mut results = blank(keys.len());
+        let mut chunk = Chunk::default();
+        for (i, key) in keys.iter().enumerate() {
+            if chunk.is_full_for(0) {
+                self.run(&mut chunk, effect, &mut results, &read).await;
+            }
+            chunk.push(i, 0).cmd(command).arg(self.name(key));
+        }
+        self.run(&mut chunk, effect, &mut results, &read).await;
+        results
+    }
+
+    /// Runs the chunk, notes the results, and leaves it empty.
+    async fn run<T: Clone>(
+        &self,
+        chunk: &mut Chunk,
+        effect: Effect,
+        results: &mut [Result<T>],
+        read: impl Fn(Value) -> Result<T>,
+    ) {
+        let Chunk { items, commands, bytes } = std::mem::take(chunk);
+        if items.is_empty() {
+            return;
+        }
+        match self.lanes.call(&commands, bytes, effect).await {
+            Ok(answers) => items.into_iter().zip(answers).for_each(|(i, answer)| results[i] = read(answer)),
+            Err(error) => items.into_iter().for_each(|i| results[i] = Err(error.clone())),
+        }
+    }
+
+    fn explained<T>(&self, results: Vec<Result<T>>, operation: &'static str, keys: &[Key]) -> Vec<Result<T>> {
+        let explain =
+            |(result, key): (Result<T>, _)| result.map_err(|e| self.explain(e, operation, Some(key)));
+        results.into_iter().zip(keys).map(explain).collect()
+    }
+
+    /// Removes the names below the prefix. What is put meanwhile may stay or go.
+    pub(crate) async fn clear_prefix(&self) -> Result<()> {
+        #[cfg(feature = "cluster")]
+        if self.lanes.endpoint().is_cluster() {
+            return self.clear_cluster().await;
+        }
+        let mut cursor = 0;
+        loop {
+            let mut scan = Pipeline::with_capacity(1);
+            scan.add_command(self.scan(cursor));
+            let answer = self.lanes.call(&scan, 0, Effect::Read).await?.pop();
+            let (next, names) = scanned(answer.ok_or_else(error::strange)?)?;
+            if !names.is_empty() {
+                let mut unlink = Pipeline::with_capacity(1);
+                unlink.cmd("UNLINK").arg(names);
+                let answer = self.lanes.call(&unlink, 0, Effect::Idempotent).await?.pop();
+                integer(answer.ok_or_else(error::strange)?)?;
+            }
+            if next == 0 {
+                return Ok(());
+            }
+            cursor = next;
+        }
+    }
+
+    /// A prefix has none of the characters that mean something in a pattern.
+    pub(crate) fn scan(&self, cursor: u64) -> redis::Cmd {
+        let mut scan = redis::cmd("SCAN");
+        scan.arg(cursor).arg("MATCH").arg(format!("{}:*", self.prefix())).arg("COUNT").arg(CHUNK_COUNT);
+        scan
+    }
+}
+
+/// The next cursor, and names.
+pub(crate) fn scanned(answer: Value) -> Result<(u64, Vec<Vec<u8>>)> {
+    match answer {
+        Value::ServerError(error) => Err(error::refused(&error)),
+        answer => redis::from_redis_value(answer).map_err(|_| error::strange()),
+    }
+}
+
+/// Results that are all replaced: an answer that does not come is no answer.
+fn blank<T>(len: usize) -> Vec<Result<T>> {
+    (0..len).map(|_| Err(error::strange())).collect()
+}
+
+async fn singly<T>(operations: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let operations: Vec<_> = operations.collect();
+    stream::iter(operations).buffered(SINGLES).collect().await
+}
