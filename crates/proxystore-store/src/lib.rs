@@ -16,6 +16,7 @@ mod codec;
 mod config;
 mod envelope;
 mod limits;
+mod load;
 mod metrics;
 mod reference;
 mod registry;

@@ -1,6 +1,5 @@
 //! Typed objects over one connector.
 
-use std::any::{TypeId, type_name};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,16 +7,15 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use proxystore_core::{
-    Capabilities, Connector, Error, ErrorKind, Id, Key, KeyHint, Mode, Payload, PutOptions, Result, Uri,
+    Capabilities, Connector, Error, ErrorKind, Id, Key, KeyHint, Payload, PutOptions, Result, Uri,
 };
 
 use crate::builder::{Named, StoreBuilder};
-use crate::cache::{AnyTarget, Cache, Flight, Loaded, Slot};
+use crate::cache::Cache;
 use crate::envelope::{self, Header};
 use crate::metrics::{Attribute, Counter, Metrics, Recorder, Timer};
 use crate::reference::Identity;
-use crate::stored::{codec_mismatch, type_mismatch};
-use crate::{Codec, Registry, StoreConfig, rt, schema};
+use crate::{Codec, Registry, StoreConfig, rt};
 
 /// Objects of any type over one connector, and proxies of them. A handle: clones are the same store.
 ///
@@ -168,6 +166,10 @@ impl Store {
         self.0.identity
     }
 
+    pub(crate) fn cache(&self) -> &Arc<Cache> {
+        &self.0.cache
+    }
+
     pub(crate) fn recorder(&self) -> &Recorder {
         &self.0.recorder
     }
@@ -246,7 +248,7 @@ impl Store {
     }
 }
 
-// Encoding and storing.
+/// Encoding and storing. For the way back see `load`.
 impl Store {
     /// The encoded value behind its header, under a fresh key; and the length of the encoded value.
     pub(crate) fn seal<T, C: Codec<T>>(&self, value: &T, options: &PutOptions) -> Result<Sealed> {
@@ -266,7 +268,7 @@ impl Store {
         Ok(Sealed { payload: envelope::seal(&header, &key, body), key, length })
     }
 
-    fn check_length(&self, length: u64) -> Result<()> {
+    pub(crate) fn check_length(&self, length: u64) -> Result<()> {
         let Capabilities { max_value, .. } = self.0.connector.info().capabilities;
         let limit =
             self.0.config.limits.object_bytes.min(max_value.saturating_sub(envelope::HEADER_LEN as u64));
@@ -311,129 +313,6 @@ pub(crate) struct Sealed {
     pub(crate) key: Key,
     pub(crate) payload: Payload,
     pub(crate) length: u64,
-}
-
-// Loading and decoding.
-impl Store {
-    /// The target under `key`, from the cache or by one load for all who ask.
-    pub(crate) async fn load<T, C>(&self, key: &Key) -> Result<Option<Arc<T>>>
-    where
-        T: Send + Sync + 'static,
-        C: Codec<T>,
-    {
-        let start = Instant::now();
-        let found = match self.cached::<T, C>(key)? {
-            Ok(target) => Ok(Some(target)),
-            Err(slot) => {
-                self.recorder().count(Counter::CacheMisses);
-                let (store, key) = (self.clone(), key.clone());
-                let fetch = move || {
-                    let (store, key) = (store.clone(), key.clone());
-                    async move { store.fetch::<T, C>(&key).await }
-                };
-                self.0.cache.load(slot, fetch).await.and_then(Self::downcast)
-            }
-        };
-        self.done(Timer::Get, start, "get", Some(key), found)
-    }
-
-    /// The target if it is in the cache, or else the slot where it belongs.
-    pub(crate) fn cached<T: Send + Sync + 'static, C: Codec<T>>(
-        &self,
-        key: &Key,
-    ) -> Result<Result<Arc<T>, Slot>> {
-        self.connector_open()?;
-        let slot = Slot { key: key.clone(), type_id: TypeId::of::<T>(), codec: C::ID };
-        match self.0.cache.get(&slot).and_then(|target| target.downcast().ok()) {
-            Some(target) => {
-                self.recorder().count(Counter::CacheHits);
-                Ok(Ok(target))
-            }
-            None => Ok(Err(slot)),
-        }
-    }
-
-    pub(crate) fn downcast<T: Send + Sync + 'static>(found: Option<AnyTarget>) -> Result<Option<Arc<T>>> {
-        let Some(target) = found else { return Ok(None) };
-        let target = target.downcast().map_err(|_| {
-            Error::new(
-                ErrorKind::Unexpected,
-                format!("the cache has another type than `{}`", type_name::<T>()),
-            )
-        })?;
-        Ok(Some(target))
-    }
-
-    async fn fetch<T: Send + Sync + 'static, C: Codec<T>>(&self, key: &Key) -> Loaded {
-        let start = Instant::now();
-        let payload = self.call(self.connector_open()?.get(key)).await?;
-        self.recorder().time(Timer::GetConnector, start);
-        match payload {
-            Some(payload) => self.decode::<T, C>(key, payload).await.map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// Starts to take the object out of the store: exactly one of all who try gets it. An object that turns out to be
-    /// of another type is put back.
-    pub(crate) fn take_alone<T: Send + Sync + 'static, C: Codec<T>>(&self, key: &Key) -> Result<Arc<Flight>> {
-        self.0.cache.forget(key);
-        let (store, key) = (self.clone(), key.clone());
-        Flight::alone(&self.0.cache, async move {
-            let connector = store.connector_open()?;
-            if !connector.info().capabilities.take {
-                let found = store.fetch::<T, C>(&key).await?;
-                store.evict(&key).await?;
-                return Ok(found);
-            }
-            let Some(payload) = store.call(connector.take(&key)).await? else { return Ok(None) };
-            match store.decode::<T, C>(&key, payload.clone()).await {
-                Ok(target) => Ok(Some(target)),
-                Err(error) => {
-                    let options = PutOptions { mode: Mode::Create, ..PutOptions::default() };
-                    store.call(connector.put(&key, payload, &options)).await?;
-                    Err(error)
-                }
-            }
-        })
-    }
-
-    /// Checks the header and decodes the body. Large ones are decoded where they keep nobody waiting.
-    pub(crate) async fn decode<T, C>(&self, key: &Key, payload: Payload) -> Result<(AnyTarget, u64)>
-    where
-        T: Send + Sync + 'static,
-        C: Codec<T>,
-    {
-        const LARGE: usize = 1 << 20;
-        let start = Instant::now();
-        let length = payload.len().saturating_sub(envelope::HEADER_LEN) as u64;
-        self.check_length(length)?;
-        let decoded = if payload.len() < LARGE {
-            open::<T, C>(key, payload)?
-        } else {
-            let key = key.clone();
-            rt::blocking(move || open::<T, C>(&key, payload)).await?
-        };
-        self.recorder().time(Timer::GetDeserialize, start);
-        self.recorder().set(Attribute::GetSize, length);
-        Ok((Arc::new(decoded), length))
-    }
-}
-
-fn open<T, C: Codec<T>>(key: &Key, payload: Payload) -> Result<T> {
-    let (header, body) = envelope::open(key, payload)?;
-    if header.codec != C::ID {
-        return Err(codec_mismatch::<T, C>(header.codec));
-    }
-    let wanted = C::schema();
-    if header.fingerprint != wanted.as_ref().map(|schema| schema.fingerprint()) {
-        let known = header.fingerprint.and_then(schema::known);
-        let difference = known
-            .zip(wanted)
-            .and_then(|(stored, wanted)| schema::first_difference(wanted.text(), stored.text()));
-        return Err(type_mismatch::<T>(header.fingerprint.zip(difference)));
-    }
-    C::decode(body)
 }
 
 /// Keeps keys out of the cache from now until the operation has ended, however it ends.
