@@ -1,6 +1,6 @@
 //! Connections that carry one large transfer each.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use proxystore_core::Result;
 use tokio::sync::{Semaphore, SemaphorePermit};

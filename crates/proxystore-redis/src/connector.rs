@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proxystore_core::{
     Bytes, Capabilities, Connector, ConnectorInfo, Error, ErrorKind, Key, Mode, Payload, PutOptions, Reach,
-    Result, Uri, Watch, async_trait,
+    Result, Watch, async_trait,
 };
 use redis::{Client, Cmd, ConnectionAddr, Pipeline, RedisWrite, Value};
 
