@@ -165,7 +165,8 @@ async fn run(dir: PathBuf, uri: Option<String>) -> Result<bool> {
         keys.push(key);
     }
     let workers = lines.into_iter().map(|lines| work(&uri, lines, &bar));
-    let answers: Vec<Answer> = futures_util::future::try_join_all(workers).await?.into_iter().flatten().collect();
+    let answers: Vec<Answer> =
+        futures_util::future::try_join_all(workers).await?.into_iter().flatten().collect();
     bar.finish_and_clear();
     let work_time = start.elapsed();
 
@@ -204,7 +205,13 @@ async fn run(dir: PathBuf, uri: Option<String>) -> Result<bool> {
 
 /// Puts one file, and gives the line for the worker, the key and the size.
 async fn put(store: &Store, id: usize, path: &Path) -> Result<(String, Key, u64)> {
-    let content = Bytes::from(tokio::task::spawn_blocking({ let path = path.to_owned(); move || fs::read(path) }).await??);
+    let content = Bytes::from(
+        tokio::task::spawn_blocking({
+            let path = path.to_owned();
+            move || fs::read(path)
+        })
+        .await??,
+    );
     let size = content.len() as u64;
     let file = store.proxy(content).codec::<Raw>().populate(false).await?;
     let key = file.factory().key().clone();
@@ -257,7 +264,8 @@ fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut dirs = vec![dir.to_owned()];
     while let Some(dir) = dirs.pop() {
-        let entries = fs::read_dir(&dir).map_err(|error| format!("cannot read {}: {error}", dir.display()))?;
+        let entries =
+            fs::read_dir(&dir).map_err(|error| format!("cannot read {}: {error}", dir.display()))?;
         for entry in entries {
             let entry = entry?;
             let path = entry.path();

@@ -48,9 +48,15 @@ fn a_million_altered_references_do_nothing() {
     proxystore::install(Trust::Any); // the worst case: a resolve would connect
 
     let references: Vec<Vec<u8>> = runtime.block_on(async {
-        let store = Store::builder("images").uri(format!("file://{}", dir.path().display())).build().await.unwrap();
+        let store =
+            Store::builder("images").uri(format!("file://{}", dir.path().display())).build().await.unwrap();
         let proxy = store.proxy(vec![1u8; 100]).await.unwrap();
-        let named = Store::builder("images").shared_connector(store.connector().clone()).embed_uri(false).build().await.unwrap();
+        let named = Store::builder("images")
+            .shared_connector(store.connector().clone())
+            .embed_uri(false)
+            .build()
+            .await
+            .unwrap();
         let by_name = named.proxy_from_key::<String, Raw>("some/key".parse().unwrap());
         let file = serde_json::to_string(&proxy).unwrap();
         let uri = format!("redis://{}/0", target.addr());

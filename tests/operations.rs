@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use proxystore::{Bytes, Error, ErrorKind, Key, Mode, Payload, Proxy, ProxyLocker, ProxyOr, PutOptions, Raw, Registry, Store};
+use proxystore::{
+    Bytes, Error, ErrorKind, Key, Mode, Payload, Proxy, ProxyLocker, ProxyOr, PutOptions, Raw, Registry,
+    Store,
+};
 use proxystore_testkit::cancel::{eventually, poll_and_drop};
 use proxystore_testkit::fault::{Fault, Op};
 
@@ -25,7 +28,8 @@ async fn objects_by_key() {
         store.evict(&key).await.unwrap();
         assert!(!store.is_cached(&key) && !store.exists(&key).await.unwrap());
         assert!(store.get::<Vec<u32>>(&key).await.unwrap().is_none());
-        let missing = store.proxy_from_key::<Vec<u32>, proxystore::Postcard>(key).resolve_async().await.unwrap_err();
+        let missing =
+            store.proxy_from_key::<Vec<u32>, proxystore::Postcard>(key).resolve_async().await.unwrap_err();
         assert_eq!(missing.kind(), ErrorKind::Missing);
         assert_eq!(missing.context("store"), Some("objects"));
     }
@@ -34,7 +38,12 @@ async fn objects_by_key() {
 #[tokio::test]
 async fn batches_report_each_item() {
     for backend in backends().await {
-        let store = Store::builder("batch").shared_connector(backend.connector.clone()).max_object(100).build().await.unwrap();
+        let store = Store::builder("batch")
+            .shared_connector(backend.connector.clone())
+            .max_object(100)
+            .build()
+            .await
+            .unwrap();
         let values: Vec<String> =
             (0..1000).map(|i| if i % 10 == 3 { "x".repeat(200) } else { format!("value {i}") }).collect();
         let put = store.put_many(&values).await;
@@ -57,7 +66,9 @@ async fn batches_report_each_item() {
         assert_eq!(got.last().unwrap().as_ref().unwrap_err().kind(), ErrorKind::TypeMismatch);
         assert_eq!(got.iter().filter(|result| result.is_err()).count(), 1);
         assert!(store.evict_many(&keys).await.iter().all(Result::is_ok));
-        assert!(store.get_many::<String>(&keys[..500]).await.iter().all(|got| got.as_ref().unwrap().is_none()));
+        assert!(
+            store.get_many::<String>(&keys[..500]).await.iter().all(|got| got.as_ref().unwrap().is_none())
+        );
         assert!(store.get_many::<String>(&[]).await.is_empty() && store.put_many::<u8>(&[]).await.is_empty());
 
         let proxies = store.proxy_many(["a", "b"].map(String::from)).await;
@@ -72,7 +83,12 @@ async fn batches_report_each_item() {
 #[tokio::test]
 async fn bytes_come_back_whole_and_from_memory_without_a_copy() {
     for backend in backends().await {
-        let store = Store::builder("raw").shared_connector(backend.connector.clone()).cache_objects(0).build().await.unwrap();
+        let store = Store::builder("raw")
+            .shared_connector(backend.connector.clone())
+            .cache_objects(0)
+            .build()
+            .await
+            .unwrap();
         let body = Bytes::from((0..10_000_000u32).map(|i| i as u8).collect::<Vec<_>>());
         let proxy = store.proxy(body.clone()).codec::<Raw>().populate(false).await.unwrap();
         let same = proxy.resolve_async().await.unwrap();
@@ -184,7 +200,9 @@ async fn torn_altered_and_foreign_objects_are_corrupt() {
     for backend in backends().await {
         let (store, spy) = backend.spied("corrupt").await;
         let key = store.put(&String::from("content")).await.unwrap();
-        for fault in [Fault::Truncate(85), Fault::Truncate(10), Fault::Flip(85), Fault::Flip(50), Fault::Flip(10)] {
+        for fault in
+            [Fault::Truncate(85), Fault::Truncate(10), Fault::Flip(85), Fault::Flip(50), Fault::Flip(10)]
+        {
             spy.next(Op::Get, fault.clone());
             let error = store.get::<String>(&key).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{fault:?}");
@@ -194,7 +212,11 @@ async fn torn_altered_and_foreign_objects_are_corrupt() {
         assert_eq!(store.get::<String>(&key).await.unwrap_err().kind(), ErrorKind::Corrupt);
         let foreign = Key::parse("foreign").unwrap();
         let bytes = Payload::from(vec![1; 500]);
-        backend.connector.put(&foreign, bytes, &PutOptions { mode: Mode::Create, ..PutOptions::default() }).await.unwrap();
+        backend
+            .connector
+            .put(&foreign, bytes, &PutOptions { mode: Mode::Create, ..PutOptions::default() })
+            .await
+            .unwrap();
         assert_eq!(store.get::<String>(&foreign).await.unwrap_err().kind(), ErrorKind::Corrupt);
         assert_eq!(*store.get::<String>(&key).await.unwrap().unwrap(), "content");
         assert!(!store.is_cached(&foreign));
@@ -218,7 +240,12 @@ async fn an_outage_is_never_absence_and_is_not_remembered() {
 async fn an_operation_that_hangs_ends_at_its_deadline() {
     let backend = stores::local().await;
     let (_, spy) = backend.spied("hang").await;
-    let store = Store::builder("hang").shared_connector(spy.clone()).timeout(Duration::from_secs(9)).build().await.unwrap();
+    let store = Store::builder("hang")
+        .shared_connector(spy.clone())
+        .timeout(Duration::from_secs(9))
+        .build()
+        .await
+        .unwrap();
     let key = store.put(&1u8).await.unwrap();
     spy.every(Op::Get, Fault::Hang);
     spy.every(Op::Put, Fault::Hang);

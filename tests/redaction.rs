@@ -82,7 +82,13 @@ async fn a_password_is_shown_nowhere() {
     }
     let toml = format!("name = \"x\"\nuri = \"redis://:{CANARY}@h\"\nsurprise = 1");
     shown.error(&StoreConfig::from_toml(&toml).unwrap_err());
-    shown.error(&store.proxy_from_key::<u8, proxystore::Postcard>(Key::random().unwrap()).resolve_async().await.unwrap_err());
+    shown.error(
+        &store
+            .proxy_from_key::<u8, proxystore::Postcard>(Key::random().unwrap())
+            .resolve_async()
+            .await
+            .unwrap_err(),
+    );
     drop(server);
     shown.error(&store.put(&1u8).await.unwrap_err());
     shown.error(&store.get::<u8>(&Key::random().unwrap()).await.unwrap_err());

@@ -20,7 +20,8 @@ async fn ten_thousand_resolves_cost_one_get() {
         // Each task decodes a proxy of its own: they share nothing but the store.
         let mut tasks = Vec::with_capacity(TASKS);
         for _ in 0..TASKS {
-            let proxy: Proxy<Vec<u32>> = registry.bind(postcard::from_bytes(&reference).unwrap()).await.unwrap();
+            let proxy: Proxy<Vec<u32>> =
+                registry.bind(postcard::from_bytes(&reference).unwrap()).await.unwrap();
             tasks.push(tokio::spawn(async move { proxy.resolve_async().await.map(|found| found.len()) }));
         }
         for task in tasks {

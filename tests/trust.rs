@@ -1,6 +1,5 @@
 //! Which references a process may resolve.
 
-
 use proxystore::{ErrorKind, Key, Proxy, Raw, Registry, Store, Trust};
 use proxystore_testkit::process::{self, Role};
 use proxystore_testkit::tcp_proxy::TcpProxy;
@@ -107,11 +106,17 @@ async fn a_name_does_not_capture_another_store() {
 #[tokio::test]
 async fn without_a_uri_only_a_registered_store_will_do() {
     let backend = stores::local().await;
-    let store = Store::builder("short").shared_connector(backend.connector.clone()).embed_uri(false).build().await.unwrap();
+    let store = Store::builder("short")
+        .shared_connector(backend.connector.clone())
+        .embed_uri(false)
+        .build()
+        .await
+        .unwrap();
     let bytes = postcard::to_allocvec(&store.proxy(5u8).await.unwrap()).unwrap();
     let registry = Registry::new();
     registry.set_trust(Trust::Any);
-    let error = registry.bind::<u8, proxystore::Postcard>(postcard::from_bytes(&bytes).unwrap()).await.unwrap_err();
+    let error =
+        registry.bind::<u8, proxystore::Postcard>(postcard::from_bytes(&bytes).unwrap()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unregistered);
     assert!(error.to_string().contains("Store::builder(\"short\")"), "{error}");
 
