@@ -31,7 +31,7 @@ const WORKERS: usize = 2;
 /// Files that are read and put at once.
 const AT_ONCE: usize = 16;
 /// Reports that are larger are answered as proxies.
-const INLINE_BYTES: u64 = 200;
+const INLINE_BYTES: u64 = 140;
 
 /// What the parent sends: a line of JSON.
 #[derive(Serialize, Deserialize)]

@@ -72,7 +72,7 @@ async fn a_password_is_shown_nowhere() {
         format!("{uri}#fragment"),
         uri.replace("redis://", "rediss://"),
         uri.replace("redis://", "nosuch://"),
-        uri.replace("/0", "/notadb"),
+        format!("{uri}/notadb"),
         format!("redis://:{CANARY}@127.0.0.1:1/0"),
     ];
     for uri in &failing {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use proxystore_core::{Key, PutOptions, Result};
 
 use crate::metrics::{Counter, Timer};
-use crate::request::Fate;
+use crate::request::{Keeping, Kept};
 use crate::{Codec, Postcard, Proxy, Store};
 
 type Answers<'a, T> = Pin<Box<dyn Future<Output = Vec<Result<T>>> + Send + 'a>>;
@@ -34,7 +34,7 @@ impl Store {
             store: self,
             values: values.into_iter().collect(),
             options: PutOptions::default(),
-            populate: self.config().populate,
+            mode: Kept { populate: self.config().populate },
             codec: PhantomData,
         }
     }
@@ -162,7 +162,7 @@ pub struct ProxyMany<'a, T, C = Postcard> {
     store: &'a Store,
     values: Vec<T>,
     options: PutOptions,
-    populate: bool,
+    mode: Kept,
     codec: PhantomData<fn() -> C>,
 }
 
@@ -171,14 +171,14 @@ impl<'a, T, C> ProxyMany<'a, T, C> {
 
     /// Whether the proxies hold the values from the beginning (by default as the store is set).
     pub fn populate(mut self, populate: bool) -> Self {
-        self.populate = populate;
+        self.mode.populate = populate;
         self
     }
 
     /// Encodes with this codec instead of [`Postcard`].
     pub fn codec<D: Codec<T>>(self) -> ProxyMany<'a, T, D> {
-        let Self { store, values, options, populate, .. } = self;
-        ProxyMany { store, values, options, populate, codec: PhantomData }
+        let Self { store, values, options, mode, .. } = self;
+        ProxyMany { store, values, options, mode, codec: PhantomData }
     }
 }
 
@@ -191,8 +191,7 @@ impl<'a, T: Send + Sync + 'static, C: Codec<T>> IntoFuture for ProxyMany<'a, T, 
             let put = self.store.put_values::<T, C>(&self.values, &self.options).await;
             let proxies = put.into_iter().zip(self.values).map(|(result, value)| {
                 let (key, length) = result?;
-                let fate = if self.populate { Fate::Populated(Arc::new(value)) } else { Fate::Unresolved };
-                Ok(self.store.make_proxy(key, length, fate))
+                Ok(self.store.make_proxy(key, length, self.mode.fate(value)))
             });
             proxies.collect()
         })

@@ -45,6 +45,10 @@ pub trait Format: Send + Sync + 'static {
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "the codec `{Self}` cannot encode `{T}`",
+    note = "derive `serde::Serialize` and `serde::Deserialize`, and own all data; or implement `Codec<{T}>` yourself"
+)]
 pub trait Codec<T>: Format {
     /// The bytes of `value`. `Codec` if it has none in this format.
     fn encode(value: &T) -> Result<Bytes>;

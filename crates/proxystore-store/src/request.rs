@@ -184,14 +184,33 @@ impl<'a, T: Send + Sync + 'static, C: Codec<T>> IntoFuture for Get<'a, T, C> {
 /// The object stays until it is evicted or expires: the usual [`ProxyRequest`].
 #[derive(Debug, Clone, Copy)]
 pub struct Kept {
-    populate: bool,
+    pub(crate) populate: bool,
 }
 
 /// The object is evicted once it is resolved. Such a proxy is never born resolved: that would leave the object.
 #[derive(Debug, Clone, Copy)]
 pub struct Ephemeral;
 
+/// [`Kept`] or [`Ephemeral`].
+pub(crate) trait Keeping: Send + 'static {
+    fn fate<T>(self, value: T) -> Fate<T>;
+}
+
+impl Keeping for Kept {
+    fn fate<T>(self, value: T) -> Fate<T> {
+        if self.populate { Fate::Populated(Arc::new(value)) } else { Fate::Unresolved }
+    }
+}
+
+impl Keeping for Ephemeral {
+    fn fate<T>(self, _: T) -> Fate<T> {
+        Fate::Ephemeral
+    }
+}
+
 /// See [`Store::proxy`]. [`Kept`] and [`Ephemeral`] say what becomes of the object.
+///
+/// "Is not a future" means that `C` cannot encode `T`: derive `Serialize` and `Deserialize`, or name another codec.
 ///
 /// ```compile_fail
 /// # use proxystore_store::Store;
@@ -233,10 +252,11 @@ impl<'a, T, C> ProxyRequest<'a, T, C, Kept> {
     }
 }
 
-impl<'a, T, C> IntoFuture for ProxyRequest<'a, T, C, Kept>
+impl<'a, T, C, M> IntoFuture for ProxyRequest<'a, T, C, M>
 where
     T: Send + Sync + 'static,
     C: Codec<T>,
+    M: Keeping,
 {
     type Output = Result<Proxy<T, C>>;
     type IntoFuture = Answer<'a, Proxy<T, C>>;
@@ -247,27 +267,7 @@ where
             let start = Instant::now();
             let (key, length) = store.put_value::<T, C>(&value, &options).await?;
             store.recorder().time(Timer::Proxy, start);
-            let fate = if mode.populate { Fate::Populated(Arc::new(value)) } else { Fate::Unresolved };
-            Ok(store.make_proxy(key, length, fate))
-        })
-    }
-}
-
-impl<'a, T, C> IntoFuture for ProxyRequest<'a, T, C, Ephemeral>
-where
-    T: Send + Sync + 'static,
-    C: Codec<T>,
-{
-    type Output = Result<Proxy<T, C>>;
-    type IntoFuture = Answer<'a, Proxy<T, C>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        let Self { store, value, options, .. } = self;
-        Box::pin(async move {
-            let start = Instant::now();
-            let (key, length) = store.put_value::<T, C>(&value, &options).await?;
-            store.recorder().time(Timer::Proxy, start);
-            Ok(store.make_proxy(key, length, Fate::Ephemeral))
+            Ok(store.make_proxy(key, length, mode.fate(value)))
         })
     }
 }
@@ -320,9 +320,8 @@ where
             let stored = stored.await.map_err(|error| store.place(error, "offload", None))?;
             let Some((key, length)) = stored else { return Ok(ProxyOr::Value(value)) };
             store.recorder().time(Timer::Proxy, start);
-            let populate = store.config().populate;
-            let fate = if populate { Fate::Populated(Arc::new(value)) } else { Fate::Unresolved };
-            Ok(ProxyOr::Proxy(store.make_proxy(key, length, fate)))
+            let kept = Kept { populate: store.config().populate };
+            Ok(ProxyOr::Proxy(store.make_proxy(key, length, kept.fate(value))))
         })
     }
 }
