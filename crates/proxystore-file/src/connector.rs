@@ -1,0 +1,157 @@
+//! The contract over a directory.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use proxystore_core::{
+    Capabilities, Connector, ConnectorInfo, Error, ErrorKind, Key, Origin, Payload, PutOptions, Reach,
+    Result, Watch, async_trait,
+};
+use tokio::task::AbortHandle;
+
+use crate::janitor::{self, Swept};
+use crate::pool::Pool;
+use crate::tree::Tree;
+use crate::{FileConfig, root, watch};
+
+/// Objects in files below one directory. See the crate's documentation.
+///
+/// An operation that has begun runs to its end when its future is dropped: a put happens whole or not at all, a
+/// take may lose its object. A process that dies within a take may lose the object, too.
+pub struct FileConnector {
+    info: ConnectorInfo,
+    /// `None` when closed.
+    tree: Mutex<Option<Arc<Tree>>>,
+    pool: Pool,
+    janitor: Option<AbortHandle>,
+}
+
+impl FileConnector {
+    pub(crate) async fn open(config: FileConfig, origin: Origin) -> Result<Self> {
+        let pool = Pool::new();
+        let (durability, every) = (config.durability, config.sweep);
+        let (root, uri) = pool.run(ErrorKind::Timeout, move || root::open(&config, origin)).await?;
+        let tree = Arc::new(Tree::new(root, durability));
+        let janitor = match origin {
+            Origin::Program => Some(janitor::start(tree.clone(), pool.clone(), every)),
+            Origin::Reference => None,
+        };
+        let capabilities = Capabilities {
+            reach: Reach::Host,
+            create: true,
+            watch: true,
+            ttl: true,
+            take: true,
+            max_value: u64::MAX >> 1,
+        };
+        let info = ConnectorInfo::new(uri, capabilities);
+        Ok(Self { info, tree: Mutex::new(Some(tree)), pool, janitor })
+    }
+
+    /// Removes the objects that have expired and the files of dead writers, as happens on its own all the time.
+    ///
+    /// Errors with the first failure, after all else is swept. Dropping the future stops it at some shard.
+    pub async fn sweep(&self) -> Result<Swept> {
+        let tree = self.tree().map_err(|error| self.explain(error, "sweep", None))?;
+        let swept = janitor::sweep(&tree, &self.pool, false).await;
+        swept.map_err(|error| self.explain(error, "sweep", None))
+    }
+
+    fn guard(&self) -> MutexGuard<'_, Option<Arc<Tree>>> {
+        self.tree.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tree(&self) -> Result<Arc<Tree>> {
+        self.guard().clone().ok_or_else(|| Error::new(ErrorKind::Closed, "the connector is closed"))
+    }
+
+    fn explain(&self, error: Error, operation: &'static str, key: Option<&Key>) -> Error {
+        let error = error.with("operation", operation);
+        let error = if let Some(key) = key { error.with("key", key) } else { error };
+        error.with("connector", &self.info.uri)
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        key: &Key,
+        late: ErrorKind,
+        work: impl FnOnce(&Tree, &Key) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let result = match self.tree() {
+            Ok(tree) => {
+                let key = key.clone();
+                self.pool.run(late, move || work(&tree, &key)).await
+            }
+            Err(closed) => Err(closed),
+        };
+        result.map_err(|error| self.explain(error, operation, Some(key)))
+    }
+}
+
+#[async_trait]
+impl Connector for FileConnector {
+    fn info(&self) -> &ConnectorInfo {
+        &self.info
+    }
+
+    async fn put(&self, key: &Key, value: Payload, options: &PutOptions) -> Result<()> {
+        let options = options.clone();
+        self.run("put", key, ErrorKind::Ambiguous, move |tree, key| tree.put(key, &value, &options)).await
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Payload>> {
+        self.run("get", key, ErrorKind::Timeout, Tree::get).await
+    }
+
+    async fn exists(&self, key: &Key) -> Result<bool> {
+        self.run("exists", key, ErrorKind::Timeout, Tree::exists).await
+    }
+
+    async fn evict(&self, key: &Key) -> Result<()> {
+        self.run("evict", key, ErrorKind::Ambiguous, Tree::evict).await
+    }
+
+    async fn touch(&self, key: &Key, ttl: Duration) -> Result<bool> {
+        self.run("touch", key, ErrorKind::Ambiguous, move |tree, key| tree.touch(key, ttl)).await
+    }
+
+    async fn take(&self, key: &Key) -> Result<Option<Payload>> {
+        self.run("take", key, ErrorKind::Ambiguous, Tree::take).await
+    }
+
+    async fn watch(&self, key: &Key) -> Result<Watch> {
+        self.run("watch", key, ErrorKind::Timeout, watch::subscribe).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.guard().take();
+        if let Some(janitor) = &self.janitor {
+            janitor.abort();
+        }
+        Ok(())
+    }
+
+    /// Removes all objects and what dead writers left. The directories stay, and so do foreign files and puts that
+    /// are under way. Dropping the future leaves some of the objects.
+    async fn clear(&self) -> Result<()> {
+        let tree = self.tree().map_err(|error| self.explain(error, "clear", None))?;
+        let cleared = janitor::sweep(&tree, &self.pool, true).await;
+        cleared.map(drop).map_err(|error| self.explain(error, "clear", None))
+    }
+}
+
+impl Drop for FileConnector {
+    fn drop(&mut self) {
+        if let Some(janitor) = &self.janitor {
+            janitor.abort();
+        }
+    }
+}
+
+impl fmt::Debug for FileConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FileConnector({})", self.info.uri)
+    }
+}

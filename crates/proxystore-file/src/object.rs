@@ -1,0 +1,164 @@
+//! One file: a header of 32 bytes, then the object.
+//!
+//! | bytes | content |
+//! |-------|---------|
+//! | 0..8 | magic, of which the last byte is the version |
+//! | 8..16 | length of the object, little-endian |
+//! | 16..24 | milliseconds since 1970 at which it expires, little-endian; 0: never |
+//! | 24..32 | FNV-1a of bytes 0..16 and the key, little-endian |
+
+use std::io::IoSlice;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, SystemTime};
+
+use proxystore_core::{Error, ErrorKind, Key, Payload, Result};
+use rustix::buffer::spare_capacity;
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
+use rustix::io::{Errno, pread, pwrite, writev};
+
+use crate::error::{corrupt, failed};
+use crate::layout::fnv1a;
+
+const MAGIC: [u8; 8] = *b"PXSTORE\x01";
+const HEADER: usize = 32;
+const EXPIRY_AT: u64 = 16;
+
+/// When an object expires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Expiry(u64);
+
+impl Expiry {
+    pub(crate) const NEVER: Self = Self(0);
+
+    /// `ttl` from now, rounded up; at once if it is zero.
+    pub(crate) fn after(ttl: Duration) -> Self {
+        if ttl.is_zero() {
+            return Self(1);
+        }
+        let millis = now().saturating_add(ttl).as_nanos().div_ceil(1_000_000);
+        Self(u64::try_from(millis).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn is_over(self) -> bool {
+        self != Self::NEVER && now().as_millis() >= u128::from(self.0)
+    }
+}
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Opens `path` below `dir`, over no symbolic link and without waiting for anyone.
+pub(crate) fn open_beneath(dir: impl AsFd, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let mode = if flags.contains(OFlags::CREATE) { Mode::RUSR | Mode::WUSR } else { Mode::empty() };
+    openat2(dir, path, flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK, mode, resolve)
+}
+
+/// An object's open file, of which the header is checked.
+#[derive(Debug)]
+pub(crate) struct Object {
+    file: OwnedFd,
+    len: u64,
+    pub(crate) expiry: Expiry,
+}
+
+impl Object {
+    /// Opens the object of `key` at `path` below `dir`, `None` if there is no file. `Corrupt` if it is not an object.
+    pub(crate) fn open(dir: impl AsFd, path: &str, key: &Key, access: OFlags) -> Result<Option<Self>> {
+        let file = match open_beneath(dir, path, access) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::LOOP) => return Err(corrupt("a symbolic link stands in the object's place")),
+            Err(errno) => return Err(failed("cannot open the object")(errno)),
+        };
+        let stat = fstat(&file).map_err(failed("cannot examine the object"))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(corrupt("what stands in the object's place is not a file"));
+        }
+        if stat.st_nlink > 1 {
+            return Err(corrupt("the object's file has a second name (a hard link)"));
+        }
+        let mut header = [0; HEADER];
+        let read = pread(&file, &mut header, 0).map_err(failed("cannot read the object"))?;
+        let [magic, len, expiry, check] = words(&header);
+        if read < HEADER || magic != MAGIC {
+            return Err(corrupt("the file does not begin like an object"));
+        }
+        if check != checksum(len, key) {
+            return Err(corrupt("the file's header is altered, or that of another key"));
+        }
+        let len = u64::from_le_bytes(len);
+        if u64::try_from(stat.st_size).ok() != len.checked_add(HEADER as u64) {
+            return Err(corrupt("the file is shorter or longer than its object"));
+        }
+        Ok(Some(Self { file, len, expiry: Expiry(u64::from_le_bytes(expiry)) }))
+    }
+
+    /// Reads it, into one buffer of its size.
+    pub(crate) fn read(&self) -> Result<Payload> {
+        let too_large = |_| {
+            Error::new(ErrorKind::TooLarge, "the object does not fit into memory").with("bytes", self.len)
+        };
+        let len = usize::try_from(self.len).map_err(|_| too_large(()))?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(len).map_err(|_| too_large(()))?;
+        while bytes.len() < len {
+            let at = (HEADER + bytes.len()) as u64;
+            let read = pread(&self.file, spare_capacity(&mut bytes), at);
+            if read.map_err(failed("cannot read the object"))? == 0 {
+                return Err(corrupt("the file became shorter while it was read"));
+            }
+        }
+        bytes.truncate(len);
+        Ok(bytes.into())
+    }
+
+    /// Replaces the time of expiry, in place.
+    pub(crate) fn expire(&self, expiry: Expiry) -> Result<()> {
+        expire(&self.file, expiry)
+    }
+
+    pub(crate) fn file(&self) -> &OwnedFd {
+        &self.file
+    }
+}
+
+/// Writes header and object into an empty file.
+pub(crate) fn write(file: &OwnedFd, key: &Key, value: &Payload) -> Result<()> {
+    let len = (value.len() as u64).to_le_bytes();
+    let header = [MAGIC, len, Expiry::NEVER.0.to_le_bytes(), checksum(len, key)].concat();
+    let mut slices: Vec<_> = std::iter::once(&header[..])
+        .chain(value.segments().map(|segment| &segment[..]))
+        .map(IoSlice::new)
+        .collect();
+    let mut rest = &mut slices[..];
+    while !rest.is_empty() {
+        let written = match writev(file, rest) {
+            Ok(0) => Err(Errno::NOSPC),
+            written => written,
+        };
+        let written = written.map_err(failed("cannot write the object"))?;
+        IoSlice::advance_slices(&mut rest, written);
+    }
+    Ok(())
+}
+
+/// Sets the time of expiry in a file that has its header.
+pub(crate) fn expire(file: &OwnedFd, expiry: Expiry) -> Result<()> {
+    // Eight aligned bytes within one page: a reader sees the old time or the new one.
+    pwrite(file, &expiry.0.to_le_bytes(), EXPIRY_AT).map_err(failed("cannot set the time of expiry"))?;
+    Ok(())
+}
+
+fn checksum(len: [u8; 8], key: &Key) -> [u8; 8] {
+    fnv1a(&[&MAGIC, &len, key.as_str().as_bytes()]).to_le_bytes()
+}
+
+fn words(header: &[u8; HEADER]) -> [[u8; 8]; 4] {
+    let mut words = [[0; 8]; 4];
+    for (word, bytes) in words.iter_mut().zip(header.chunks_exact(8)) {
+        word.copy_from_slice(bytes);
+    }
+    words
+}
