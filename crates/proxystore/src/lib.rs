@@ -25,13 +25,13 @@
 //! `local` and `file` are on by default; `redis`, `redis-tls`, `redis-cluster`, `json`, `msgpack`, `blocking`, `tracing`, or `full`.
 //! A feature that names a connector is a module here, a crate `proxystore-…` and a URI scheme.
 
-pub use proxystore_core::{
-    Backoff, Bytes, Capabilities, Connector, ConnectorConfig, ConnectorInfo, Driver, DynFactory, Error, ErrorKind,
-    Factory, Id, Key, KeyHint, Mode, Options, Origin, Payload, PutOptions, Reach, Resolve, Result, Secret, Tags, Uri,
-    Value, Watch, async_trait,
-};
 #[cfg(feature = "blocking")]
 pub use proxystore_core::Transparent;
+pub use proxystore_core::{
+    Backoff, Bytes, Capabilities, Connector, ConnectorConfig, ConnectorInfo, Driver, DynFactory, Error,
+    ErrorKind, Factory, Id, Key, KeyHint, Mode, Options, Origin, Payload, PutOptions, Reach, Resolve, Result,
+    Secret, Tags, Uri, Value, Watch, async_trait,
+};
 pub use proxystore_store::*;
 
 /// Proxies with any factory: what the aliases here stand on.
