@@ -1,5 +1,7 @@
 //! Tests across crates: what users rely on, over every connector.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is what a test reports")]
+
 mod compile_fail;
 mod operations;
 mod redaction;

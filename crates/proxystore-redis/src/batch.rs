@@ -15,7 +15,7 @@ const CHUNK_COUNT: usize = 512;
 /// Bytes in one pipeline, at most, unless a single object is larger.
 const CHUNK_BYTES: u64 = 8 * 1024 * 1024;
 /// Keys of a cluster lie on several nodes, so that each has a command of its own; so many at once.
-const SINGLES: usize = 64;
+pub(crate) const SINGLES: usize = 64;
 
 /// A pipeline, and which items of the batch its commands are for.
 #[derive(Default)]
@@ -147,8 +147,8 @@ impl RedisConnector {
     /// Removes the names below the prefix. What is put meanwhile may stay or go.
     pub(crate) async fn clear_prefix(&self) -> Result<()> {
         #[cfg(feature = "cluster")]
-        if self.lanes.endpoint().is_cluster() {
-            return self.clear_cluster().await;
+        if let Some(conn) = self.lanes.cluster().await? {
+            return self.clear_cluster(conn).await;
         }
         let mut cursor = 0;
         loop {

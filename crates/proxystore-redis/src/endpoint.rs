@@ -29,6 +29,7 @@ pub(crate) struct Endpoint {
     resp2: AtomicBool,
 }
 
+#[cfg_attr(feature = "cluster", expect(clippy::large_enum_variant, reason = "there is one per connector"))]
 enum Target {
     Single(ConnectionInfo),
     Sentinel {

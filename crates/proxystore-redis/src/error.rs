@@ -61,7 +61,8 @@ pub(crate) fn unreachable(error: &RedisError) -> Error {
     }
     let text = plain(error);
     if kind == redis::ErrorKind::InvalidClientConfig {
-        return Error::new(ErrorKind::Config, text);
+        return Error::new(ErrorKind::Config, text)
+            .hint("look at the URI; of sentinels, ask whether they know the master");
     }
     if text.contains("certificate") {
         return Error::new(ErrorKind::Denied, format!("the server's certificate is not trusted: {text}"))

@@ -75,12 +75,19 @@ impl Lanes {
         run(Lane::Shared(slot), commands, effect, self.timeout).await
     }
 
-    /// The control connection, for what no pipeline can say.
     #[cfg(feature = "cluster")]
-    pub(crate) async fn control(&self) -> Result<Arc<Link>> {
-        let began = Instant::now();
-        let late = |_| error::late(Effect::Read, false, began.elapsed());
-        timeout(self.timeout, self.control.link()).await.map_err(late)?
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// The control connection if it leads to a cluster, for what no pipeline can say.
+    #[cfg(feature = "cluster")]
+    pub(crate) async fn cluster(&self) -> Result<Option<redis::cluster_async::ClusterConnection>> {
+        if !self.endpoint.is_cluster() {
+            return Ok(None);
+        }
+        let late = |_| error::late(Effect::Read, false, self.timeout);
+        Ok(timeout(self.timeout, self.control.link()).await.map_err(late)??.cluster())
     }
 
     pub(crate) fn close(&self) {

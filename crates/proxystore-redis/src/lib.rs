@@ -43,6 +43,8 @@
 
 mod batch;
 mod bulk;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod config;
 mod connector;
 mod endpoint;

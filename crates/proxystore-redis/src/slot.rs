@@ -88,6 +88,11 @@ impl Slot {
         opening.boxed().shared()
     }
 
+    /// `Closed` if it is.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if matches!(*lock(&self.state), State::Closed) { Err(error::closed()) } else { Ok(()) }
+    }
+
     /// Lets the connection go. Commands under way on it come to their end.
     pub(crate) fn close(&self) {
         *lock(&self.state) = State::Closed;

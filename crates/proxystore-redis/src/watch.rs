@@ -126,6 +126,7 @@ impl Watches {
         let mut commands = Pipeline::with_capacity(2);
         // Every time: it costs nothing on a connection that tracks already.
         commands.cmd("CLIENT").arg("TRACKING").arg("ON").cmd("EXISTS").arg(name);
+        self.slot.check_open()?;
         if self.lanes.endpoint().is_cluster() || !self.slot.link().await?.hears() {
             return Err(refused_to_track());
         }

@@ -1,5 +1,7 @@
 //! The connector against real servers, and against what can happen to them.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is what a test reports")]
+
 mod access;
 mod batches;
 mod conformance;
