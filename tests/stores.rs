@@ -7,10 +7,10 @@ use proxystore_testkit::fault::FaultConnector;
 use proxystore_testkit::redis::RedisServer;
 
 /// A fresh backend, with what must live as long as it does.
-pub struct Backend {
-    pub scheme: &'static str,
-    pub connector: Arc<dyn Connector>,
-    pub uri: String,
+pub(crate) struct Backend {
+    pub(crate) scheme: &'static str,
+    pub(crate) connector: Arc<dyn Connector>,
+    pub(crate) uri: String,
     _keep: Box<dyn Send>,
 }
 
@@ -18,13 +18,13 @@ async fn connect<C: ConnectorConfig>(uri: &str) -> Arc<dyn Connector> {
     Arc::new(C::from_uri(&uri.parse().unwrap()).unwrap().connect(Origin::Program).await.unwrap())
 }
 
-pub async fn local() -> Backend {
+pub(crate) async fn local() -> Backend {
     let uri = format!("local:///{}", Id::random().unwrap());
     let connector = connect::<proxystore::local::LocalConfig>(&uri).await;
     Backend { scheme: "local", connector, uri, _keep: Box::new(()) }
 }
 
-pub async fn file() -> Backend {
+pub(crate) async fn file() -> Backend {
     let dir = tempfile::tempdir().unwrap();
     let uri = format!("file://{}", dir.path().display());
     let connector = connect::<proxystore::file::FileConfig>(&uri).await;
@@ -32,7 +32,7 @@ pub async fn file() -> Backend {
 }
 
 /// `None` if there is no server, which is recorded as a skip.
-pub async fn redis() -> Option<Backend> {
+pub(crate) async fn redis() -> Option<Backend> {
     let server = RedisServer::start().await?;
     let uri = server.uri();
     let connector = connect::<proxystore::redis::RedisConfig>(&uri).await;
@@ -40,7 +40,7 @@ pub async fn redis() -> Option<Backend> {
 }
 
 /// One of each.
-pub async fn backends() -> Vec<Backend> {
+pub(crate) async fn backends() -> Vec<Backend> {
     let mut backends = vec![local().await, file().await];
     backends.extend(redis().await);
     backends
@@ -48,12 +48,12 @@ pub async fn backends() -> Vec<Backend> {
 
 impl Backend {
     /// A store over this backend, unregistered.
-    pub async fn store(&self, name: &str) -> Store {
+    pub(crate) async fn store(&self, name: &str) -> Store {
         Store::builder(name).shared_connector(self.connector.clone()).build().await.unwrap()
     }
 
     /// A store over this backend whose calls are counted.
-    pub async fn spied(&self, name: &str) -> (Store, Arc<FaultConnector>) {
+    pub(crate) async fn spied(&self, name: &str) -> (Store, Arc<FaultConnector>) {
         let spy = FaultConnector::new(self.connector.clone());
         (Store::builder(name).shared_connector(spy.clone()).build().await.unwrap(), spy)
     }

@@ -115,9 +115,9 @@ async fn types_that_mean_the_same_are_interchangeable() {
 async fn a_mismatch_names_the_first_difference() {
     mod newer {
         #[derive(serde::Serialize, serde::Deserialize)]
-        pub struct Frame {
-            pub id: u64,
-            pub pixels: Vec<u8>,
+        pub(crate) struct Frame {
+            pub(crate) id: u64,
+            pub(crate) pixels: Vec<u8>,
         }
     }
     let store = stores::local().await.store("difference").await;

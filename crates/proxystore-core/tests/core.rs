@@ -1,5 +1,7 @@
 //! What a proxy promises, whatever its factory.
 
+#![allow(clippy::unwrap_used, reason = "a failed expectation is what a test reports")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

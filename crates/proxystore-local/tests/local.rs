@@ -1,5 +1,7 @@
 //! The contract, and what is special to memory.
 
+#![allow(clippy::unwrap_used, reason = "a failed expectation is what a test reports")]
+
 use std::sync::Arc;
 
 use proxystore_core::{Bytes, Connector, Driver, ErrorKind, Key, Origin, Payload, PutOptions, Uri};
