@@ -46,6 +46,12 @@ struct Boarding {
     stale: Arc<AtomicBool>,
 }
 
+/// Where a target comes from.
+enum Joined {
+    Cached(AnyTarget),
+    Flight(Arc<Flight>),
+}
+
 /// The sum of all weights; a single object weighs at least its share of the count, or of the bytes.
 const CAPACITY: u64 = 1 << 31;
 
@@ -108,7 +114,10 @@ impl Cache {
         let asked = self.clock.fetch_add(1, Ordering::Relaxed);
         // A flight may be lost with the runtime that carried it, and absence may be older than the question.
         for _ in 0..3 {
-            let flight = self.join(&slot, &load)?;
+            let flight = match self.join(&slot, &load)? {
+                Joined::Cached(target) => return Ok(Some(target)),
+                Joined::Flight(flight) => flight,
+            };
             match flight.landed().await {
                 Some(Ok(None)) if flight.began < asked => {}
                 Some(result) => return result,
@@ -121,20 +130,24 @@ impl Cache {
         ))
     }
 
-    fn join<L, F>(self: &Arc<Self>, slot: &Slot, load: &L) -> Result<Arc<Flight>>
+    fn join<L, F>(self: &Arc<Self>, slot: &Slot, load: &L) -> Result<Joined>
     where
         L: Fn() -> F,
         F: Future<Output = Loaded> + Send + 'static,
     {
         let mut flights = self.flights();
         if let Some(flight) = flights.get(slot).and_then(|boarding| boarding.flight.upgrade()) {
-            return Ok(flight);
+            return Ok(Joined::Flight(flight));
+        }
+        // A flight may have landed since the caller looked: it fills the cache and leaves in one step.
+        if let Some(target) = self.get(slot) {
+            return Ok(Joined::Cached(target));
         }
         // The new task may land at once; it then waits for this lock before it looks for its entry.
         let flight = Flight::start(self, Some(slot), load())?;
         let boarding = Boarding { flight: Arc::downgrade(&flight), stale: flight.stale.clone() };
         flights.insert(slot.clone(), boarding);
-        Ok(flight)
+        Ok(Joined::Flight(flight))
     }
 
     fn insert(&self, slot: &Slot, target: AnyTarget, bytes: u64) {

@@ -174,3 +174,12 @@ async fn another_type_or_codec_is_another_load() {
     assert!(cache.get(&Slot { codec: 2, ..slot("k") }).is_none());
     assert!(cache.get(&Slot { type_id: TypeId::of::<u64>(), ..slot("k") }).is_none());
 }
+
+#[tokio::test]
+async fn a_flight_that_landed_just_before_is_not_repeated() {
+    let cache = Cache::new(16, 1 << 20);
+    assert_eq!(value(cache.load(slot("k"), || async { target(7, 4) }).await), Some(7));
+    // This caller looked into the cache before the value was there, and asks for a load only now.
+    let second = cache.load(slot("k"), || async { panic!("a second load") });
+    assert_eq!(value(second.await), Some(7));
+}
