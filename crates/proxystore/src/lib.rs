@@ -34,10 +34,8 @@ pub use proxystore_core::{
 };
 pub use proxystore_store::*;
 
-/// Proxies with any factory: what the aliases here stand on.
-pub mod core {
-    pub use proxystore_core::{Proxy, ProxyLocker, ProxyOr};
-}
+/// The vocabulary whole: `proxystore_core::Proxy` is a proxy with any factory, which the alias here narrows to stores.
+pub use proxystore_core;
 
 #[cfg(feature = "file")]
 pub use proxystore_file as file;
