@@ -24,7 +24,8 @@ impl Trust {
     ///
     /// A place is matched exactly in scheme, hosts, ports and options (`prefix` among them), and in whole path
     /// segments from the left: `file:///data` allows `file:///data/images` and not `file:///database`. A user and
-    /// password in a rule are this program's own, and are used for the stores that it allows.
+    /// password in a rule are this program's own, and are used for the stores that it allows. References carry the
+    /// real path of a directory, so name it without symbolic links.
     ///
     /// Errors with `Config` if a URI is not legal.
     ///
