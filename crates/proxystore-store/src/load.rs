@@ -124,11 +124,9 @@ fn open<T, C: Codec<T>>(key: &Key, payload: Payload) -> Result<T> {
     }
     let wanted = C::schema();
     if header.fingerprint != wanted.as_ref().map(|schema| schema.fingerprint()) {
-        let known = header.fingerprint.and_then(schema::known);
-        let difference = known
-            .zip(wanted)
-            .and_then(|(stored, wanted)| schema::first_difference(wanted.text(), stored.text()));
-        return Err(type_mismatch::<T>(header.fingerprint.zip(difference)));
+        let difference =
+            wanted.and_then(|wanted| schema::difference(&wanted, |f| header.fingerprint == Some(*f)));
+        return Err(type_mismatch::<T>(difference));
     }
     C::decode(body)
 }

@@ -159,10 +159,13 @@ type Schemas = HashMap<(TypeId, bool), Arc<Schema>>;
 
 static KNOWN: LazyLock<RwLock<Schemas>> = LazyLock::new(RwLock::default);
 
-/// A schema of this fingerprint, if this process has learnt one: to say in words what a stored object is.
-pub(crate) fn known(fingerprint: Fingerprint) -> Option<Arc<Schema>> {
+/// In words, where the type that was stored differs from the one that is wanted, if this process has learnt a schema
+/// whose fingerprint `is_stored`.
+pub(crate) fn difference(wanted: &Schema, is_stored: impl Fn(&Fingerprint) -> bool) -> Option<String> {
     let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
-    known.values().find(|schema| schema.fingerprint() == fingerprint).cloned()
+    let stored = known.values().find(|schema| is_stored(&schema.fingerprint))?.clone();
+    drop(known);
+    first_difference(wanted.text(), stored.text())
 }
 
 /// The name of `T` without modules, for messages.

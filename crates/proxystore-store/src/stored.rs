@@ -14,8 +14,7 @@ use crate::cache::Flight;
 use crate::codec::format_name;
 use crate::metrics::Timer;
 use crate::reference::{Reference, half};
-use crate::schema::Fingerprint;
-use crate::{Codec, Postcard, Registry, Store};
+use crate::{Codec, Postcard, Registry, Store, schema};
 
 /// A key, with what is needed to find its store again in another process: the factory behind every proxy that a
 /// store makes.
@@ -85,9 +84,10 @@ impl<C> Stored<C> {
         if self.reference.codec != C::ID {
             return Err(codec_mismatch::<T, C>(self.reference.codec));
         }
-        let wanted = C::schema().map(|schema| schema.fingerprint());
-        match (self.reference.fingerprint, wanted) {
-            (Some(stored), Some(wanted)) if stored != half(&wanted) => Err(type_mismatch::<T>(None)),
+        match (self.reference.fingerprint, C::schema()) {
+            (Some(stored), Some(wanted)) if stored != half(&wanted.fingerprint()) => {
+                Err(type_mismatch::<T>(schema::difference(&wanted, |f| half(f) == stored)))
+            }
             _ => Ok(()),
         }
     }
@@ -139,14 +139,15 @@ pub(crate) fn codec_mismatch<T, C: Codec<T>>(stored: u8) -> Error {
     .hint("name the codec that it was put with, as in `Proxy<T, Json>` or `.codec::<Json>()`")
 }
 
-/// The error for an object of another type; `stored` is its fingerprint, if it has been read.
-pub(crate) fn type_mismatch<T>(difference: Option<(Fingerprint, String)>) -> Error {
+/// The error for an object of another type, with the first difference if it is known.
+pub(crate) fn type_mismatch<T>(difference: Option<String>) -> Error {
     let mut message = format!("the object is not a `{}`", type_name::<T>());
-    if let Some((fingerprint, words)) = difference {
-        message = format!("{message}: {words} (stored as type {fingerprint})");
+    if let Some(words) = difference {
+        message = format!("{message}: {words}");
     }
-    Error::new(ErrorKind::TypeMismatch, message)
-        .hint("resolve it as the type that was put; after a change of the type, put it again or use a self-describing codec")
+    Error::new(ErrorKind::TypeMismatch, message).hint(
+        "resolve it as the type that was put; after a change of the type, put it again or use a self-describing codec",
+    )
 }
 
 #[async_trait]

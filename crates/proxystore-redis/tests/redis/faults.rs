@@ -181,10 +181,10 @@ async fn pieces_and_delays_do_not_matter() {
         put(&*connector, "a", sample::make(3, size)).await.unwrap();
         assert_eq!(get(&*connector, "a").await.unwrap().unwrap(), sample::make(3, size));
     }
-    // 4 MiB at 4 MiB/s take longer than the deadline of a small operation, and less than their own.
-    proxy.set(Faults { rate: Some(4 << 20), ..Faults::default() }).await;
-    let fast = connect(&format!("redis://{}?timeout=700ms", proxy.addr())).await.unwrap();
-    put(&*fast, "b", sample::make(4, 4 << 20)).await.unwrap();
+    // 24 MiB at 12 MiB/s take two seconds: longer than the deadline of a small operation, and half of their own.
+    proxy.set(Faults { rate: Some(12 << 20), ..Faults::default() }).await;
+    let fast = connect(&format!("redis://{}?timeout=1s", proxy.addr())).await.unwrap();
+    put(&*fast, "b", sample::make(4, 24 << 20)).await.unwrap();
     assert_eq!(sample::seed(get(&*fast, "b").await.unwrap().unwrap()), Ok(4));
 }
 
