@@ -110,6 +110,11 @@ fn unsupported(info: &ConnectorInfo, operation: &'static str) -> Error {
         .with("connector", &info.uri)
 }
 
+/// For an item of a batch that a connector left out.
+pub(crate) fn unanswered() -> Error {
+    Error::new(ErrorKind::Unexpected, "the connector gave no answer for this item")
+}
+
 /// Where a connector leads and what it can do.
 #[derive(Debug, Clone)]
 #[non_exhaustive]

@@ -16,7 +16,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum ErrorKind {
     /// The store answered: there is no such object.
     Missing,
-    /// The object was there and its time to live is over.
+    /// The time of the object is over, or that of the reference to it.
     Expired,
     /// The key or name is taken, and the operation may not replace it.
     Exists,
@@ -90,7 +90,7 @@ impl ErrorKind {
     pub fn words(self) -> &'static str {
         match self {
             Self::Missing => "no such object",
-            Self::Expired => "object expired",
+            Self::Expired => "expired",
             Self::Exists => "already exists",
             Self::ProducerLost => "producer lost",
             Self::Failed => "producer failed",

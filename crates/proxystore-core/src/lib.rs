@@ -2,7 +2,8 @@
 //!
 //! Everything else of the project speaks these words and adds none of its own to them: connectors implement
 //! [`Connector`] and export a [`Driver`], the store implements [`Factory`], users hold a [`Proxy`]. This crate
-//! opens no connection, starts no timer, and spawns nothing but what [`Proxy::prefetch`] is asked to.
+//! opens no connection and starts no timer. It spawns what [`Proxy::prefetch`] is asked to, and the work of
+//! [`WithTransform`] on large objects; feature `blocking` has a runtime of its own for threads without one.
 //!
 //! ```
 //! use proxystore_core::Proxy;
@@ -21,15 +22,21 @@ mod driver;
 mod error;
 mod factory;
 mod key;
+mod keys;
 mod locker;
 mod payload;
+mod policy;
 mod proxy;
 mod proxy_or;
 mod secret;
+mod transfer;
+mod transform;
 #[cfg(feature = "blocking")]
 mod transparent;
 mod uri;
 mod watch;
+mod with_policy;
+mod with_transform;
 
 pub use async_trait::async_trait;
 pub use bytes::Bytes;
@@ -40,12 +47,18 @@ pub use driver::{ConnectorConfig, Driver, Origin};
 pub use error::{Error, ErrorKind, Result};
 pub use factory::{DynFactory, Factory, Value};
 pub use key::{Id, Key};
+pub use keys::{KeyRing, Keys, SecretKey};
 pub use locker::ProxyLocker;
 pub use payload::Payload;
+pub use policy::{Attempts, Call, Operation, Policy, Reply, Within};
 pub use proxy::{Proxy, Resolve};
 pub use proxy_or::ProxyOr;
 pub use secret::Secret;
+pub use transfer::{Budget, Transfer};
+pub use transform::{Place, Stage, Transform};
 #[cfg(feature = "blocking")]
 pub use transparent::Transparent;
 pub use uri::{Options, Uri};
 pub use watch::Watch;
+pub use with_policy::WithPolicy;
+pub use with_transform::WithTransform;

@@ -51,18 +51,38 @@ impl Payload {
 
     /// Splits after the first `at` bytes, or gives `None` if there are fewer.
     ///
-    /// Copies nothing where `at` is a segment's border or lies within the body of an undivided payload; otherwise
-    /// the payload is joined first.
+    /// Copies nothing where `at` is a segment's border or lies within the body of an undivided payload.
     pub fn split_at(self, at: usize) -> Option<(Bytes, Bytes)> {
-        if at > self.len() {
-            None
-        } else if at == self.head.len() {
-            Some((self.head, self.body))
-        } else {
-            let mut tail = self.into_bytes();
-            let head = tail.split_to(at);
-            Some((head, tail))
+        let (front, rest) = self.split_front(at)?;
+        Some((front, rest.into_bytes()))
+    }
+
+    /// Puts `front` before everything else. What is copied is a header that is there already, never the body.
+    #[must_use]
+    pub fn with_front(self, front: impl Into<Bytes>) -> Self {
+        let front = front.into();
+        match (self.head.is_empty(), self.body.is_empty()) {
+            (true, _) => Self { head: front, body: self.body },
+            (_, true) => Self { head: front, body: self.head },
+            _ => Self { head: Self::new(front, self.head).into_bytes(), body: self.body },
         }
+    }
+
+    /// Undoes [`with_front`](Self::with_front): the first `at` bytes, and the rest in its segments. `None` if there are
+    /// fewer. Never copies more than `at` bytes.
+    pub fn split_front(mut self, at: usize) -> Option<(Bytes, Self)> {
+        if at > self.len() {
+            return None;
+        }
+        let from_body = at.saturating_sub(self.head.len());
+        let head = self.head.split_to(at - from_body);
+        let front = Self { head, body: self.body.split_to(from_body) }.into_bytes();
+        Some((front, self))
+    }
+
+    /// The header and the body, side by side as they were put; of an undivided payload one is empty.
+    pub fn into_parts(self) -> (Bytes, Bytes) {
+        (self.head, self.body)
     }
 }
 

@@ -77,6 +77,13 @@ impl Uri {
         self
     }
 
+    /// The same without this option.
+    #[must_use]
+    pub fn without_option(mut self, name: &str) -> Self {
+        self.options.remove(name);
+        self
+    }
+
     /// The same with the user and password of `other`: what a trust rule lends to a reference.
     #[must_use]
     pub fn with_credentials_of(mut self, other: &Uri) -> Self {
@@ -89,6 +96,13 @@ impl Uri {
     #[must_use]
     pub fn public(&self) -> Self {
         Self { user: None, password: None, ..self.clone() }
+    }
+
+    /// The same without options: for messages about options that are wrong, as their values may be secrets that stand in
+    /// the wrong place.
+    #[must_use]
+    pub fn without_options(&self) -> Self {
+        Self { options: BTreeMap::new(), ..self.clone() }
     }
 
     /// The scheme, in lower case.
@@ -114,7 +128,7 @@ impl Uri {
         let Some(name) = variable(password) else { return Ok(Some(password.clone())) };
         std::env::var(name).map(|text| Some(Secret::new(text))).map_err(|_| {
             Error::new(ErrorKind::Config, format!("the environment variable {name} is not set"))
-                .with("uri", self)
+                .with("uri", self.without_options())
                 .hint("set it to the password, or change the URI")
         })
     }
@@ -153,7 +167,7 @@ impl Uri {
                 let nearest = valid.iter().map(|v| (distance(name, v), v)).filter(|(d, _)| *d <= 2).min();
                 let mut error =
                     Error::new(ErrorKind::Config, format!("`{}://` has no option `{name}`", self.scheme))
-                        .with("uri", self);
+                        .with("uri", self.without_options());
                 error = match (nearest, valid) {
                     (_, []) => error.hint("this scheme takes no options"),
                     (Some((_, near)), _) => {
@@ -206,13 +220,15 @@ impl Options<'_> {
     }
 
     fn bad(&self, name: &str, wanted: &str) -> Error {
-        Error::new(ErrorKind::Config, format!("the option `{name}` is not {wanted}")).with("uri", self.0)
+        Error::new(ErrorKind::Config, format!("the option `{name}` is not {wanted}"))
+            .with("uri", self.0.without_options())
     }
 }
 
-/// The name in `${NAME}`.
+/// The name in `${NAME}`: letters, digits and `_`, which need no percent-encoding.
 fn variable(password: &Secret) -> Option<&str> {
-    password.expose().strip_prefix("${")?.strip_suffix('}')
+    let name = password.expose().strip_prefix("${")?.strip_suffix('}')?;
+    name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_').then_some(name)
 }
 
 /// Levenshtein's edit distance, for short words.
@@ -281,6 +297,10 @@ fn parse(text: &str) -> Result<Uri, &'static str> {
     if !hosts.is_empty() {
         uri.hosts = hosts.split(',').map(parse_host).collect::<Result<_, _>>()?;
     }
+    // The rest of a password that has a / in it would be shown.
+    if !hosts.is_empty() && path.contains('@') {
+        return Err("its path has an @ (write @ as %40; in a password, write / as %2F)");
+    }
     uri.path = parse_path(path)?;
     for pair in query.into_iter().flat_map(|query| query.split('&')) {
         let (name, value) = pair.split_once('=').ok_or("an option is not of the form name=value")?;
@@ -289,7 +309,9 @@ fn parse(text: &str) -> Result<Uri, &'static str> {
             return Err("an option has no name, or is given twice");
         }
     }
-    Ok(uri)
+    // It travels in its canonical form, which percent-encoding may make longer.
+    let fits = uri.public().to_string().len() <= MAX_LEN;
+    fits.then_some(uri).ok_or("it is longer than 2048 bytes when it is percent-encoded")
 }
 
 fn parse_host(text: &str) -> Result<(String, Option<u16>), &'static str> {
@@ -373,7 +395,9 @@ impl Uri {
                 write!(f, ":{port}")?;
             }
         }
-        encode(f, &self.path, b"/!$'()*,;=:@+")?;
+        // Behind a host, an @ in the path could be the end of a password.
+        let keep: &[u8] = if self.hosts.is_empty() { b"/!$'()*,;=:@+" } else { b"/!$'()*,;=:+" };
+        encode(f, &self.path, keep)?;
         for (i, (name, value)) in self.options.iter().enumerate() {
             f.write_char(if i == 0 { '?' } else { '&' })?;
             encode(f, name, b"")?;

@@ -231,6 +231,28 @@ fn payloads_join_and_split_without_needless_copies() {
     assert_eq!(format!("{payload:?}"), "Payload(1004 bytes)");
 }
 
+#[test]
+fn a_front_comes_and_goes_without_a_copy_of_the_body() {
+    let (body, head) = (Bytes::from(vec![1; 1000]), Bytes::from_static(b"head"));
+    for payload in [
+        Payload::new(head.clone(), body.clone()),
+        Payload::from(body.clone()),
+        Payload::new(body.clone(), Bytes::new()),
+    ] {
+        let framed = payload.clone().with_front("front");
+        assert_eq!(framed.segments().last().unwrap().as_ptr(), body.as_ptr());
+        let (front, rest) = framed.split_front(5).unwrap();
+        assert_eq!((front, &rest.clone().into_bytes()), (Bytes::from("front"), &payload.into_bytes()));
+        assert_eq!(rest.segments().last().unwrap().as_ptr(), body.as_ptr());
+    }
+    let payload = Payload::new(head, body.clone());
+    let (front, rest) = payload.clone().split_front(6).unwrap();
+    assert_eq!((front, rest.clone().into_bytes()), (Bytes::from("head\x01\x01"), body.slice(2..)));
+    assert_eq!(rest.into_bytes().as_ptr(), body[2..].as_ptr());
+    assert!(payload.clone().split_front(1005).is_none());
+    assert_eq!(payload.split_front(1004).unwrap().1, Payload::default());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_watch_wakes_once_more_when_its_source_ends() {
     let mut watch = Watch::new(futures_util::stream::iter([(), ()]));

@@ -14,6 +14,8 @@ fn canonical_forms_round_trip() {
         "local:///name",
         "file:///var/lib/objects",
         "file:///with%20space/%C3%A9",
+        "file:///a@b",
+        "s3://bucket/a%40b",
         "redis://host:6379/0?prefix=app",
         "redis+unix:///run/redis.sock?db=2&prefix=a",
         "redis+cluster://a:7000,b:7001,[::1]:7002",
@@ -49,6 +51,8 @@ fn nothing_is_repaired_that_could_lead_elsewhere() {
         "s3://b?x",
         "s3://b?a=1&a=2",
         "s3://b?=1",
+        "redis://app:1234/56c4n4ry@host/0",
+        "redis://app:1234@5/c4n4ry@host/0",
         "file:///%zz",
         "file:///%ff",
     ] {
@@ -67,6 +71,18 @@ fn a_password_is_shown_nowhere() {
     assert!(!rejected("c4n4ry").contains("c4n4ry"));
     let unknown: Uri = "redis://app:c4n4ry@host/0?x=1".parse().unwrap();
     assert!(!unknown.options(&["prefix"]).unwrap_err().to_string().contains("c4n4ry"));
+    // Nor one that stands in the wrong place.
+    let option: Uri = "redis://:${PROXYSTORE_TEST_NO_SUCH_VARIABLE}@host/0?password=c4n4ry".parse().unwrap();
+    let options = option.options(&["password"]).unwrap();
+    for error in [
+        option.options(&["prefix"]).unwrap_err(),
+        options.parse("password", 1).unwrap_err(),
+        options.duration("password", Duration::ZERO).unwrap_err(),
+        option.password().unwrap_err(),
+    ] {
+        let text = error.to_string();
+        assert!(text.contains("uri=redis://***@host/0") && !text.contains("c4n4ry"), "{text}");
+    }
 }
 
 #[test]

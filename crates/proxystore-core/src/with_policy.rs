@@ -1,0 +1,256 @@
+//! A connector with a policy around it.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::{BoxFuture, FutureExt};
+
+use crate::connector::unanswered;
+use crate::{
+    Attempts, Call, Connector, ConnectorInfo, Error, ErrorKind, Key, KeyHint, Mode, Operation, Payload,
+    Policy, PutOptions, Reply, Result, Transfer, Watch,
+};
+
+/// A connector with a [`Policy`] around every call.
+pub struct WithPolicy<P> {
+    inner: Arc<dyn Connector>,
+    policy: P,
+    store: String,
+}
+
+impl<P: Policy> WithPolicy<P> {
+    /// Puts `policy` around `inner`, on behalf of the store of this name.
+    pub fn new(inner: Arc<dyn Connector>, policy: P, store: impl Into<String>) -> Self {
+        Self { inner, policy, store: store.into() }
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &P {
+        &self.policy
+    }
+
+    fn call<'a>(
+        &'a self,
+        operation: Operation,
+        key: Option<&'a Key>,
+        sends: u64,
+        transfer: &'a Transfer,
+    ) -> Call<'a> {
+        Call { store: &self.store, info: self.inner.info(), operation, key, sends, transfer }
+    }
+
+    /// Makes a call that carries no object, or brings one.
+    async fn run<'a, T: Reply>(
+        &'a self,
+        operation: Operation,
+        key: Option<&'a Key>,
+        attempt: impl Fn() -> BoxFuture<'a, Result<T>> + Send + Sync,
+    ) -> Result<T> {
+        let transfer = Transfer::current_or_new();
+        let call = self.call(operation, key, 0, &transfer);
+        let attempt = || transfer.clone().scope(attempt()).boxed();
+        self.policy.around(&call, &Tries(attempt, PhantomData)).await
+    }
+
+    /// Makes a batch. An attempt that does not succeed with all is repeated, if the policy does so, with those that
+    /// failed in passing; what was answered stays answered.
+    async fn run_many<'a, T: Clone + Send>(
+        &'a self,
+        operation: Operation,
+        count: usize,
+        sends: u64,
+        bytes: impl Fn(&T) -> u64 + Send + Sync,
+        attempt: impl Fn(Vec<usize>) -> BoxFuture<'a, Vec<Result<T>>> + Send + Sync,
+    ) -> Vec<Result<T>> {
+        let transfer = Transfer::current_or_new();
+        let call = self.call(operation, None, sends, &transfer);
+        let results: Mutex<Vec<Option<Result<T>>>> = Mutex::new(vec![None; count]);
+        let lock = || results.lock().unwrap_or_else(PoisonError::into_inner);
+        let passing = |error: &Error| error.is_transient() || error.kind() == ErrorKind::Ambiguous;
+        let attempt = || {
+            let open = |result: &Option<Result<T>>| match result {
+                None => true,
+                Some(Ok(_)) => false,
+                Some(Err(error)) => passing(error),
+            };
+            let pending: Vec<usize> = {
+                let results = lock();
+                (0..count).filter(|i| open(&results[*i])).collect()
+            };
+            let attempt = attempt(pending.clone());
+            let transfer = transfer.clone();
+            let (lock, bytes) = (&lock, &bytes);
+            async move {
+                let answers = transfer.scope(attempt).await;
+                let mut results = lock();
+                for (i, answer) in pending.into_iter().zip(answers) {
+                    results[i] = Some(of_both(results[i].take(), answer));
+                }
+                let failed = results.iter().flatten().find_map(|r| r.as_ref().err().filter(|e| passing(e)));
+                match failed {
+                    Some(error) => Err(error.clone()),
+                    None => Ok(results.iter().flatten().flatten().map(bytes).sum::<u64>()),
+                }
+            }
+            .boxed()
+        };
+        let outcome = self.policy.around(&call, &Tries(attempt, PhantomData)).await;
+        let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let unanswered = || match &outcome {
+            Err(error) => Err(error.clone()),
+            Ok(_) => Err(unanswered()),
+        };
+        results.into_iter().map(|result| result.unwrap_or_else(unanswered)).collect()
+    }
+
+    /// One attempt of a put. In [`Mode::Create`], an earlier attempt without an answer may have won: then the object
+    /// that is there is ours. It is told by its bytes, of which the writer's nonce is a part.
+    async fn put_once(&self, key: &Key, value: Payload, options: &PutOptions, again: bool) -> Result<()> {
+        if options.mode == Mode::Overwrite || !again {
+            return self.inner.put(key, value, options).await;
+        }
+        let result = self.inner.put(key, value.clone(), options).await;
+        if !matches!(&result, Err(error) if error.kind() == ErrorKind::Exists) {
+            return result;
+        }
+        match self.inner.get(key).await?.map(Payload::into_bytes) {
+            Some(there) if there == value.into_bytes() => Ok(()),
+            Some(_) => result,
+            None => Err(Error::new(
+                ErrorKind::Ambiguous,
+                "an object was there and is gone again; it may have been this one",
+            )
+            .with("key", key)),
+        }
+    }
+}
+
+/// The answer for an item after two attempts: what may have happened in the first may have happened.
+fn of_both<T>(before: Option<Result<T>>, answer: Result<T>) -> Result<T> {
+    match (before, answer) {
+        (Some(Err(before)), Err(error))
+            if before.kind() == ErrorKind::Ambiguous && error.kind() != ErrorKind::Exists =>
+        {
+            Err(error.with_kind(ErrorKind::Ambiguous).with("before", before.message()))
+        }
+        (_, answer) => answer,
+    }
+}
+
+/// The tries that a closure begins.
+struct Tries<'a, F>(F, PhantomData<&'a ()>);
+
+impl<'a, T, F> Attempts<T> for Tries<'a, F>
+where
+    F: Fn() -> BoxFuture<'a, Result<T>> + Sync,
+{
+    fn begin(&self) -> BoxFuture<'_, Result<T>> {
+        (self.0)()
+    }
+}
+
+fn total<'a>(items: impl IntoIterator<Item = &'a Payload>) -> u64 {
+    items.into_iter().map(|value| value.len() as u64).sum()
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl<P: Policy> Connector for WithPolicy<P> {
+    fn info(&self) -> &ConnectorInfo {
+        self.inner.info()
+    }
+
+    fn new_key(&self, hint: KeyHint<'_>) -> Result<Key> {
+        self.inner.new_key(hint)
+    }
+
+    async fn put(&self, key: &Key, value: Payload, options: &PutOptions) -> Result<()> {
+        let transfer = Transfer::current_or_new();
+        let call = self.call(Operation::Put, Some(key), value.len() as u64, &transfer);
+        let begun = AtomicBool::new(false);
+        let attempt = || {
+            let again = begun.swap(true, Ordering::Relaxed);
+            transfer.clone().scope(self.put_once(key, value.clone(), options, again)).boxed()
+        };
+        self.policy.around(&call, &Tries(attempt, PhantomData)).await
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Payload>> {
+        self.run(Operation::Get, Some(key), || self.inner.get(key)).await
+    }
+
+    async fn exists(&self, key: &Key) -> Result<bool> {
+        self.run(Operation::Exists, Some(key), || self.inner.exists(key)).await
+    }
+
+    async fn evict(&self, key: &Key) -> Result<()> {
+        self.run(Operation::Evict, Some(key), || self.inner.evict(key)).await
+    }
+
+    async fn put_many(&self, items: Vec<(Key, Payload)>, options: &PutOptions) -> Vec<Result<()>> {
+        let begun = AtomicBool::new(false);
+        let attempt = |pending: Vec<usize>| {
+            let again = begun.swap(true, Ordering::Relaxed);
+            let items: Vec<_> = pending.iter().map(|i| items[*i].clone()).collect();
+            async move {
+                if !again || options.mode == Mode::Overwrite {
+                    return self.inner.put_many(items, options).await;
+                }
+                let mut results = Vec::with_capacity(items.len());
+                for (key, value) in items {
+                    results.push(self.put_once(&key, value, options, again).await);
+                }
+                results
+            }
+            .boxed()
+        };
+        let sends = total(items.iter().map(|(_, value)| value));
+        self.run_many(Operation::PutMany, items.len(), sends, |()| 0, attempt).await
+    }
+
+    async fn get_many(&self, keys: &[Key]) -> Vec<Result<Option<Payload>>> {
+        let attempt = |pending: Vec<usize>| {
+            let keys: Vec<_> = pending.iter().map(|i| keys[*i].clone()).collect();
+            async move { self.inner.get_many(&keys).await }.boxed()
+        };
+        self.run_many(Operation::GetMany, keys.len(), 0, |found| total(found), attempt).await
+    }
+
+    async fn evict_many(&self, keys: &[Key]) -> Vec<Result<()>> {
+        let attempt = |pending: Vec<usize>| {
+            let keys: Vec<_> = pending.iter().map(|i| keys[*i].clone()).collect();
+            async move { self.inner.evict_many(&keys).await }.boxed()
+        };
+        self.run_many(Operation::EvictMany, keys.len(), 0, |()| 0, attempt).await
+    }
+
+    async fn touch(&self, key: &Key, ttl: Duration) -> Result<bool> {
+        self.run(Operation::Touch, Some(key), || self.inner.touch(key, ttl)).await
+    }
+
+    async fn take(&self, key: &Key) -> Result<Option<Payload>> {
+        self.run(Operation::Take, Some(key), || self.inner.take(key)).await
+    }
+
+    async fn watch(&self, key: &Key) -> Result<Watch> {
+        self.run(Operation::Watch, Some(key), || self.inner.watch(key)).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.run(Operation::Close, None, || self.inner.close()).await
+    }
+
+    async fn clear(&self) -> Result<()> {
+        self.run(Operation::Clear, None, || self.inner.clear()).await
+    }
+}
+
+impl<P: fmt::Debug> fmt::Debug for WithPolicy<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} with {:?}", self.inner, self.policy)
+    }
+}
