@@ -1,0 +1,72 @@
+//! A deadline for each attempt.
+
+use std::time::Duration;
+
+use proxystore_core::{Attempts, Call, Operation, Policy, Reply, Result, Transfer};
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// Ends an attempt that takes too long: `base` (15 s), and the time that its bytes take at 8 MiB per second. While the
+/// connector reports that bytes move, the attempt may go on: each report gives it another `base`.
+///
+/// A read that is cut off is `Timeout`; a write is `Ambiguous`, since it may have happened. Both are transient, except
+/// for a take: its object may be gone. Clearing has no deadline, for it takes as long as there are objects.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeout {
+    base: Duration,
+}
+
+impl Default for Timeout {
+    fn default() -> Self {
+        Self::new(Duration::from_secs(15))
+    }
+}
+
+impl Timeout {
+    /// A deadline of this base.
+    pub fn new(base: Duration) -> Self {
+        Self { base }
+    }
+}
+
+impl Policy for Timeout {
+    async fn around<T: Reply>(&self, call: &Call<'_>, attempts: &dyn Attempts<T>) -> Result<T> {
+        if call.operation == Operation::Clear {
+            return attempts.begin().await;
+        }
+        let start = Instant::now();
+        let mut attempt = attempts.begin();
+        let mut seen = call.transfer.progress();
+        loop {
+            if let Some(result) = within(call, start, self.base, &mut attempt).await {
+                return result;
+            }
+            let progress = call.transfer.progress();
+            if progress == seen {
+                return Err(call.operation.cut_off(start.elapsed()));
+            }
+            seen = progress;
+            if let Ok(result) = timeout(self.base, &mut attempt).await {
+                return result;
+            }
+        }
+    }
+}
+
+/// Runs `attempt` until `base` and the time for the call's bytes have passed since `start`; `None`: they have.
+pub(crate) async fn within<T>(
+    call: &Call<'_>,
+    start: Instant,
+    base: Duration,
+    attempt: &mut (impl Future<Output = Result<T>> + Unpin),
+) -> Option<Result<T>> {
+    loop {
+        let until = || start + base + Transfer::time_for(call.bytes());
+        let waited = until();
+        match timeout_at(waited, &mut *attempt).await {
+            Ok(result) => return Some(result),
+            // More bytes were announced meanwhile.
+            Err(_) if until() > waited => {}
+            Err(_) => return None,
+        }
+    }
+}
