@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use proxystore_core::{Key, PutOptions, Result};
+use proxystore_core::{Key, Operation, PutOptions, Result};
 
 use crate::metrics::{Counter, Timer};
 use crate::request::{Keeping, Kept};
@@ -48,15 +48,17 @@ impl Store {
         let mut items = Vec::with_capacity(values.len());
         let mut results = Vec::with_capacity(values.len());
         for value in values {
-            results.push(self.seal::<T, C>(value, options).map(|sealed| {
+            results.push(self.seal::<T, C>(value, options).await.map(|sealed| {
                 items.push((sealed.key.clone(), sealed.payload));
                 (sealed.key, sealed.length)
             }));
         }
         let sent = Instant::now();
         let count = items.len();
+        let sends = items.iter().map(|(_, payload)| payload.len() as u64).sum();
         let put =
-            self.call_many(count, async { Ok(self.connector_open()?.put_many(items, options).await) }).await;
+            self.call_many(Operation::PutMany, count, sends, |connector| connector.put_many(items, options));
+        let put = put.await;
         self.recorder().time(Timer::PutManyConnector, sent);
         let mut put = put.into_iter();
         for result in &mut results {
@@ -83,11 +85,13 @@ impl Store {
         let missing: Vec<usize> = (0..keys.len()).filter(|i| matches!(results[*i], Ok(None))).collect();
         let wanted: Vec<Key> = missing.iter().map(|i| keys[*i].clone()).collect();
         let sent = Instant::now();
-        let got =
-            self.call_many(wanted.len(), async { Ok(self.connector_open()?.get_many(&wanted).await) }).await;
+        let got = self
+            .call_many(Operation::GetMany, wanted.len(), 0, |connector| connector.get_many(&wanted))
+            .await;
         self.recorder().time(Timer::GetManyConnector, sent);
         for ((i, key), payload) in missing.into_iter().zip(&wanted).zip(got) {
             self.recorder().count(Counter::CacheMisses);
+            self.recorder().loaded(true);
             results[i] = match payload {
                 Ok(Some(payload)) => {
                     let decoded = self.decode::<T, C>(key, payload).await;
@@ -187,14 +191,16 @@ impl<'a, T: Send + Sync + 'static, C: Codec<T>> IntoFuture for ProxyMany<'a, T, 
     type IntoFuture = Answers<'a, Proxy<T, C>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let put = self.store.put_values::<T, C>(&self.values, &self.options).await;
+        let store = self.store;
+        let proxy_many = async move {
+            let put = store.put_values::<T, C>(&self.values, &self.options).await;
             let proxies = put.into_iter().zip(self.values).map(|(result, value)| {
                 let (key, length) = result?;
-                Ok(self.store.make_proxy(key, length, self.mode.fate(value)))
+                store.make_proxy(key, length, self.mode.fate(value))
             });
             proxies.collect()
-        })
+        };
+        Box::pin(spanned!("proxystore.proxy_many", store.name(), None, proxy_many))
     }
 }
 

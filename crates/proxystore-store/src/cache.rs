@@ -9,12 +9,15 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use moka::policy::EvictionPolicy;
-use proxystore_core::{Error, ErrorKind, Key, Result};
+use proxystore_core::{Error, ErrorKind, Key, Operation, Result, Transfer};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+#[cfg(feature = "metrics")]
+use crate::metrics::facade::Held;
 use crate::rt;
 
 /// A target of any type.
@@ -36,6 +39,8 @@ struct Cached {
     type_id: TypeId,
     codec: u8,
     weight: u32,
+    #[cfg(feature = "metrics")]
+    bytes: u64,
     target: AnyTarget,
 }
 
@@ -52,6 +57,9 @@ enum Joined {
     Flight(Arc<Flight>),
 }
 
+/// How much longer than a load itself its callers wait: they are to hear from it.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// The sum of all weights; a single object weighs at least its share of the count, or of the bytes.
 const CAPACITY: u64 = 1 << 31;
 
@@ -62,17 +70,35 @@ pub(crate) struct Cache {
     flights: Mutex<HashMap<Slot, Boarding>>,
     /// Counts calls and flights, to tell which began first.
     clock: AtomicU64,
+    #[cfg(feature = "metrics")]
+    held: Arc<Held>,
 }
 
 impl Cache {
-    /// A cache of at most `objects` objects and `bytes` bytes (as stored); 0 of either turns it off.
-    pub(crate) fn new(objects: u64, bytes: u64) -> Arc<Self> {
+    /// The cache of the store of this name, of at most `objects` objects and `bytes` bytes (as stored); 0 of either
+    /// turns it off.
+    pub(crate) fn new(store: &str, objects: u64, bytes: u64) -> Arc<Self> {
+        let _ = store;
         let targets = moka::sync::Cache::builder()
             .max_capacity(CAPACITY)
             .weigher(|_, cached: &Cached| cached.weight)
-            .eviction_policy(EvictionPolicy::lru())
-            .build();
-        Arc::new(Self { objects, bytes, targets, flights: Mutex::default(), clock: AtomicU64::new(0) })
+            .eviction_policy(EvictionPolicy::lru());
+        #[cfg(feature = "metrics")]
+        let held = Arc::new(Held::of(store));
+        #[cfg(feature = "metrics")]
+        let targets = {
+            let held = held.clone();
+            targets.eviction_listener(move |_, gone, _| held.remove(gone.bytes))
+        };
+        Arc::new(Self {
+            objects,
+            bytes,
+            targets: targets.build(),
+            flights: Mutex::default(),
+            clock: AtomicU64::new(0),
+            #[cfg(feature = "metrics")]
+            held,
+        })
     }
 
     pub(crate) fn contains(&self, key: &Key) -> bool {
@@ -103,25 +129,39 @@ impl Cache {
             boarding.stale.store(true, Ordering::Relaxed);
         }
         self.targets.invalidate_all();
+        drop(flights);
+        self.targets.run_pending_tasks();
     }
 
-    /// The target of `slot`, loaded by `load` if no load of it is under way.
-    pub(crate) async fn load<L, F>(self: &Arc<Self>, slot: Slot, load: L) -> Result<Option<AnyTarget>>
+    /// The target of `slot`, loaded by `load` if no load of it is under way. A load may take `time`, and as long as its
+    /// bytes take; one whose runtime stands still is left behind.
+    pub(crate) async fn load<L, F>(
+        self: &Arc<Self>,
+        slot: Slot,
+        time: Duration,
+        load: L,
+    ) -> Result<Option<AnyTarget>>
     where
-        L: Fn() -> F,
+        L: Fn() -> (Transfer, F),
         F: Future<Output = Loaded> + Send + 'static,
     {
         let asked = self.clock.fetch_add(1, Ordering::Relaxed);
+        let mut late = false;
         // A flight may be lost with the runtime that carried it, and absence may be older than the question.
         for _ in 0..3 {
             let flight = match self.join(&slot, &load)? {
                 Joined::Cached(target) => return Ok(Some(target)),
                 Joined::Flight(flight) => flight,
             };
-            match flight.landed().await {
-                Some(Ok(None)) if flight.began < asked => {}
-                Some(result) => return result,
-                None => {}
+            match flight.landed(Operation::Get, time).await {
+                Ok(Some(Ok(None))) if flight.began < asked => {}
+                Ok(Some(result)) => return result,
+                Ok(None) => {}
+                Err(error) if late => return Err(error),
+                Err(_) => {
+                    late = true;
+                    flight.detach();
+                }
             }
         }
         Err(Error::new(
@@ -132,21 +172,30 @@ impl Cache {
 
     fn join<L, F>(self: &Arc<Self>, slot: &Slot, load: &L) -> Result<Joined>
     where
-        L: Fn() -> F,
+        L: Fn() -> (Transfer, F),
         F: Future<Output = Loaded> + Send + 'static,
     {
+        // Dropped after the lock, which the last handle takes.
+        let known;
         let mut flights = self.flights();
-        if let Some(flight) = flights.get(slot).and_then(|boarding| boarding.flight.upgrade()) {
-            return Ok(Joined::Flight(flight));
+        known = flights.get(slot).and_then(|boarding| boarding.flight.upgrade());
+        if let Some(flight) = &known
+            && !flight.is_lost()
+        {
+            return Ok(Joined::Flight(flight.clone()));
         }
         // A flight may have landed since the caller looked: it fills the cache and leaves in one step.
         if let Some(target) = self.get(slot) {
             return Ok(Joined::Cached(target));
         }
         // The new task may land at once; it then waits for this lock before it looks for its entry.
-        let flight = Flight::start(self, Some(slot), load())?;
+        let (transfer, load) = load();
+        let flight = Flight::start(self, Some(slot), transfer, load)?;
         let boarding = Boarding { flight: Arc::downgrade(&flight), stale: flight.stale.clone() };
-        flights.insert(slot.clone(), boarding);
+        if let Some(replaced) = flights.insert(slot.clone(), boarding) {
+            // Nobody waits for it any more, but its task may be about to land.
+            replaced.stale.store(true, Ordering::Relaxed);
+        }
         Ok(Joined::Flight(flight))
     }
 
@@ -156,8 +205,17 @@ impl Cache {
         }
         let share = (u128::from(bytes) * u128::from(CAPACITY)).div_ceil(u128::from(self.bytes)) as u64;
         let weight = share.max(CAPACITY.div_ceil(self.objects)).min(u64::from(u32::MAX)) as u32;
-        self.targets
-            .insert(slot.key.clone(), Cached { type_id: slot.type_id, codec: slot.codec, weight, target });
+        #[cfg(feature = "metrics")]
+        self.held.add(bytes);
+        let cached = Cached {
+            type_id: slot.type_id,
+            codec: slot.codec,
+            weight,
+            #[cfg(feature = "metrics")]
+            bytes,
+            target,
+        };
+        self.targets.insert(slot.key.clone(), cached);
     }
 
     fn flights(&self) -> MutexGuard<'_, HashMap<Slot, Boarding>> {
@@ -175,6 +233,8 @@ impl std::fmt::Debug for Cache {
 #[derive(Debug)]
 pub(crate) struct Flight {
     began: u64,
+    /// What it moves: with it grows the time that it may take.
+    transfer: Transfer,
     result: watch::Receiver<Option<Result<Option<AnyTarget>>>>,
     stale: Arc<AtomicBool>,
     task: AbortHandle,
@@ -186,14 +246,16 @@ impl Flight {
     /// A load that nobody else joins and that is not cached: for objects that can be read only once.
     pub(crate) fn alone(
         cache: &Arc<Cache>,
+        transfer: Transfer,
         load: impl Future<Output = Loaded> + Send + 'static,
     ) -> Result<Arc<Self>> {
-        Self::start(cache, None, load)
+        Self::start(cache, None, transfer, load)
     }
 
     fn start(
         cache: &Arc<Cache>,
         slot: Option<&Slot>,
+        transfer: Transfer,
         load: impl Future<Output = Loaded> + Send + 'static,
     ) -> Result<Arc<Self>> {
         let (sender, result) = watch::channel(None);
@@ -217,20 +279,38 @@ impl Flight {
             }
             sender.send_replace(Some(loaded.map(|found| found.map(|(target, _)| target))));
         })?;
-        Ok(Arc::new(Self { began, result, stale, task, slot: slot.cloned(), cache: Arc::downgrade(cache) }))
+        Ok(Arc::new(Self {
+            began,
+            transfer,
+            result,
+            stale,
+            task,
+            slot: slot.cloned(),
+            cache: Arc::downgrade(cache),
+        }))
     }
 
-    /// The result, or `None` if the task ended without one. Dropping the future leaves the load to the others.
-    pub(crate) async fn landed(&self) -> Option<Result<Option<AnyTarget>>> {
+    /// The result, or `None` if the task ended without one. A load may take `time`, and as long as its bytes take: a
+    /// runtime that stands still keeps neither its deadline nor its callers. Dropping the future leaves the load to the
+    /// others.
+    pub(crate) async fn landed(
+        &self,
+        operation: Operation,
+        time: Duration,
+    ) -> Result<Option<Result<Option<AnyTarget>>>> {
         let mut result = self.result.clone();
-        let landed = result.wait_for(Option::is_some).await.ok()?;
-        landed.clone()
+        let landed =
+            async { Ok(result.wait_for(Option::is_some).await.ok().and_then(|landed| landed.clone())) };
+        rt::deadline(operation, time.saturating_add(GRACE), 0, &self.transfer, landed).await
     }
-}
 
-impl Drop for Flight {
-    fn drop(&mut self) {
-        self.task.abort();
+    /// Whether its task has ended without a result.
+    fn is_lost(&self) -> bool {
+        self.result.has_changed().is_err() && self.result.borrow().is_none()
+    }
+
+    /// Lets nobody else join it, and keeps its value out of the cache.
+    fn detach(&self) {
         if let (Some(slot), Some(cache)) = (&self.slot, self.cache.upgrade()) {
             let mut flights = cache.flights();
             self.stale.store(true, Ordering::Relaxed);
@@ -238,6 +318,13 @@ impl Drop for Flight {
                 flights.remove(slot);
             }
         }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.detach();
     }
 }
 

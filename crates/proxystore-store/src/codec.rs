@@ -50,7 +50,8 @@ pub trait Format: Send + Sync + 'static {
     note = "derive `serde::Serialize` and `serde::Deserialize`, and own all data; or implement `Codec<{T}>` yourself"
 )]
 pub trait Codec<T>: Format {
-    /// The bytes of `value`. `Codec` if it has none in this format.
+    /// The bytes of `value`. `Codec` if it has none in this format. Values beyond the limits of [`decode`](Self::decode)
+    /// need not be refused here.
     fn encode(value: &T) -> Result<Bytes>;
 
     /// The value of `bytes`, which may come from anybody: all of them must be used, and none may overflow the stack
@@ -70,7 +71,8 @@ fn failed(verb: &str, name: &str, type_name: &str, why: impl std::fmt::Display) 
 /// [Postcard](https://docs.rs/postcard): compact, fast and not self-describing, so the shape of `T` is learnt by
 /// itself and checked on every resolve. The default.
 ///
-/// Nesting is limited to 128 levels, and elements that take no bytes to 65,536.
+/// Reading is limited to 128 levels of nesting and 65,536 elements that take no bytes, such as `()`; writing is not, so
+/// a value beyond that can be put and not be read back.
 #[derive(Debug, Clone, Copy)]
 pub struct Postcard;
 
@@ -198,12 +200,29 @@ impl<T: Serialize + DeserializeOwned + 'static> Codec<T> for MsgPack {
         let limits = Limits::for_input(bytes.len());
         let mut rest: &[u8] = &bytes;
         let value = T::deserialize(limits::limited(&mut rmp_serde::Deserializer::new(&mut rest), &limits))
-            .map_err(|e| failed("decode", Self::NAME, std::any::type_name::<T>(), limits.explain(e)))?;
+            .map_err(|e| {
+                failed("decode", Self::NAME, std::any::type_name::<T>(), limits.explain(category(&e)))
+            })?;
         if rest.is_empty() {
             Ok(value)
         } else {
             Err(failed("decode", Self::NAME, std::any::type_name::<T>(), "bytes are left over"))
         }
+    }
+}
+
+/// What went wrong without the message, which may quote the value.
+#[cfg(feature = "msgpack")]
+fn category(error: &rmp_serde::decode::Error) -> &'static str {
+    use rmp_serde::decode::Error;
+    match error {
+        Error::InvalidMarkerRead(_) | Error::InvalidDataRead(_) => "the bytes end too early",
+        Error::TypeMismatch(_) => "a value is of another kind",
+        Error::OutOfRange => "a number is out of range",
+        Error::LengthMismatch(_) => "an array has another length",
+        Error::Syntax(_) | Error::Uncategorized(_) => "the type refuses what was stored",
+        Error::Utf8Error(_) => "a text is not UTF-8",
+        Error::DepthLimitExceeded => "nesting is too deep",
     }
 }
 

@@ -104,7 +104,12 @@ impl StoreConfig {
     pub fn from_toml(text: &str) -> Result<Self> {
         toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
-            Error::new(ErrorKind::Config, format!("not a store configuration: {}", error.message()))
+            let why = match error.message().rsplit_once(", expected ") {
+                // Serde quotes the value that it finds wrong, and says last what it wants.
+                Some((quote, wanted)) if quote.starts_with("invalid ") => format!("expected {wanted} here"),
+                _ => error.message().into(),
+            };
+            Error::new(ErrorKind::Config, format!("not a store configuration: {why}"))
                 .with("line", line)
                 .hint("see the documentation of `StoreConfig` for the fields")
         })
@@ -163,6 +168,8 @@ mod tests {
             ("name = \"a\"\nuri = \"redis://app:c4n4ry@ho st\"", "not a store URI"),
             ("name = \"a\"\nuri = \"file:///a\"\ncache_sise = 3", "unknown field `cache_sise`"),
             ("name = \"a\"", "missing field `uri`"),
+            ("name = \"a\"\nuri = \"file:///a\"\npopulate = \"redis://a:c4n4ry@h\"", "expected a boolean"),
+            ("name = \"a\"\nuri = \"file:///a\"\n[cache]\nbytes = \"c4n4ry, expected c\"", "expected u64"),
             ("name = \"a\nuri = c4n4ry", "not a store configuration"),
         ] {
             let error = StoreConfig::from_toml(text).unwrap_err();

@@ -70,7 +70,14 @@ pub(crate) fn open(key: &Key, payload: Payload) -> Result<(Header, Bytes)> {
     if &header[..4] != MAGIC {
         return Err(corrupt("were not written by proxystore"));
     }
+    let field = |at: usize| -> [u8; 16] { std::array::from_fn(|i| header[at + i]) };
     if header[4] != VERSION || header[6] != 0 || header[7] != DIGEST_XXH3 {
+        // A header that would be whole as one of this version is altered, and not newer.
+        let mut ours = *header;
+        [ours[4], ours[6], ours[7]] = [VERSION, 0, DIGEST_XXH3];
+        if field(48) == digest(&ours[..DIGESTED], key, &body) {
+            return Err(corrupt("do not match their digest"));
+        }
         return Err(Error::new(
             ErrorKind::Unsupported,
             "the object was written by a newer version of proxystore",
@@ -78,7 +85,6 @@ pub(crate) fn open(key: &Key, payload: Payload) -> Result<(Header, Bytes)> {
         .with("key", key)
         .hint("update this program"));
     }
-    let field = |at: usize| -> [u8; 16] { std::array::from_fn(|i| header[at + i]) };
     let length = u64::from_le_bytes(std::array::from_fn(|i| header[8 + i]));
     if length != body.len() as u64 {
         return Err(corrupt(&format!("are torn: {} of {length} bytes are there", body.len())));

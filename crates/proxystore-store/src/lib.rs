@@ -15,6 +15,8 @@ mod cache;
 mod codec;
 mod config;
 mod envelope;
+mod grant;
+mod layers;
 mod limits;
 mod load;
 mod metrics;
@@ -24,6 +26,7 @@ mod rt;
 pub mod schema;
 mod store;
 mod stored;
+mod traceparent;
 mod trust;
 
 pub use batch::{GetMany, ProxyMany, PutMany};
@@ -34,11 +37,15 @@ pub use codec::Json;
 pub use codec::MsgPack;
 pub use codec::{Codec, Format, Postcard, Raw};
 pub use config::{CacheConfig, LimitsConfig, StoreConfig};
+pub use grant::Rights;
 pub use metrics::{Metrics, TimeStats};
 pub use registry::{Registration, Registry, get_store};
 pub use request::{Ephemeral, Get, Kept, Offload, ProxyRequest, Put};
 pub use store::Store;
 pub use stored::Stored;
+#[cfg(feature = "tracing")]
+pub use trace::{Propagator, propagate};
+pub use traceparent::TraceParent;
 pub use trust::Trust;
 
 /// A proxy of an object in a store: [`proxystore_core::Proxy`] with the store's factory.

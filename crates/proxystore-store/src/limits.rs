@@ -114,6 +114,13 @@ impl<'a, X> Limited<'a, X> {
     fn wrap<Y>(&self, inner: Y, counted: bool) -> Limited<'a, Y> {
         Limited { inner, limits: self.limits, counted }
     }
+
+    /// What the bytes say of their number, as far as it may be true: types make room for so many.
+    #[inline]
+    fn hint(&self, hint: Option<usize>) -> Option<usize> {
+        let left = usize::try_from(self.limits.items.get()).unwrap_or(usize::MAX);
+        hint.map(|hint| hint.min(left))
+    }
 }
 
 macro_rules! pass {
@@ -244,7 +251,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Limited<'_, A> {
 
     #[inline]
     fn size_hint(&self) -> Option<usize> {
-        self.inner.size_hint()
+        self.hint(self.inner.size_hint())
     }
 }
 
@@ -269,7 +276,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Limited<'_, A> {
 
     #[inline]
     fn size_hint(&self) -> Option<usize> {
-        self.inner.size_hint()
+        self.hint(self.inner.size_hint())
     }
 }
 

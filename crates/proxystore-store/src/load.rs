@@ -1,13 +1,16 @@
 //! From a key to its target: the cache, the connector, the header, the codec.
 
 use std::any::{TypeId, type_name};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use proxystore_core::{Error, ErrorKind, Key, Mode, Payload, PutOptions, Result};
+use proxystore_core::{Error, ErrorKind, Key, Mode, Operation, Payload, PutOptions, Result, Transfer};
 
 use crate::cache::{AnyTarget, Flight, Loaded, Slot};
 use crate::metrics::{Attribute, Counter, Timer};
+use crate::store::Forget;
 use crate::stored::{codec_mismatch, type_mismatch};
 use crate::{Codec, Store, envelope, rt, schema};
 
@@ -24,11 +27,15 @@ impl Store {
             Err(slot) => {
                 self.recorder().count(Counter::CacheMisses);
                 let (store, key) = (self.clone(), key.clone());
-                let fetch = move || {
-                    let (store, key) = (store.clone(), key.clone());
-                    async move { store.fetch::<T, C>(&key).await }
+                let begun = AtomicBool::new(false);
+                let fetch = || {
+                    begun.store(true, Ordering::Relaxed);
+                    let (store, key, transfer) = (store.clone(), key.clone(), store.transfer());
+                    (transfer.clone(), async move { store.fetch::<T, C>(&key, &transfer).await })
                 };
-                self.cache().load(slot, fetch).await.and_then(Self::downcast)
+                let loaded = self.cache().load(slot, self.timeout(), fetch).await;
+                self.recorder().loaded(begun.into_inner());
+                loaded.and_then(Self::downcast)
             }
         };
         self.done(Timer::Get, start, "get", Some(key), found)
@@ -61,35 +68,43 @@ impl Store {
         Ok(Some(target))
     }
 
-    async fn fetch<T: Send + Sync + 'static, C: Codec<T>>(&self, key: &Key) -> Loaded {
+    async fn fetch<T: Send + Sync + 'static, C: Codec<T>>(&self, key: &Key, transfer: &Transfer) -> Loaded {
         let start = Instant::now();
-        let payload = self.call(self.connector_open()?.get(key)).await?;
+        let get = self.connector_open()?.get(key);
+        let payload = self.limited(Operation::Get, 0, transfer, get).await?;
         self.recorder().time(Timer::GetConnector, start);
-        match payload {
-            Some(payload) => self.decode::<T, C>(key, payload).await.map(Some),
-            None => Ok(None),
-        }
+        let Some(payload) = payload else { return Ok(None) };
+        // Who waits gives it the time to decode them, too.
+        transfer.moved(payload.len() as u64);
+        self.decode::<T, C>(key, payload).await.map(Some)
     }
 
     /// Starts to take the object out of the store: exactly one of all who try gets it. An object that turns out to be
     /// of another type is put back.
     pub(crate) fn take_alone<T: Send + Sync + 'static, C: Codec<T>>(&self, key: &Key) -> Result<Arc<Flight>> {
-        self.cache().forget(key);
-        let (store, key) = (self.clone(), key.clone());
-        Flight::alone(self.cache(), async move {
+        let (store, key, transfer) = (self.clone(), key.clone(), self.transfer());
+        Flight::alone(self.cache(), transfer.clone(), async move {
             let connector = store.connector_open()?;
+            let _forgets = Forget::new(store.cache(), std::slice::from_ref(&key));
             if !connector.info().capabilities.take {
-                let found = store.fetch::<T, C>(&key).await?;
-                store.evict(&key).await?;
+                let found = store.fetch::<T, C>(&key, &transfer).await?;
+                // A value in hand is not thrown away because its object stays.
+                let _ = store.evict(&key).await;
                 return Ok(found);
             }
-            let Some(payload) = store.call(connector.take(&key)).await? else { return Ok(None) };
+            let taken = store.limited(Operation::Take, 0, &transfer, connector.take(&key)).await?;
+            let Some(payload) = taken else { return Ok(None) };
+            transfer.moved(payload.len() as u64);
             match store.decode::<T, C>(&key, payload.clone()).await {
                 Ok(target) => Ok(Some(target)),
                 Err(error) => {
                     let options = PutOptions { mode: Mode::Create, ..PutOptions::default() };
-                    store.call(connector.put(&key, payload, &options)).await?;
-                    Err(error)
+                    let sends = payload.len() as u64;
+                    let put = connector.put(&key, payload, &options);
+                    match store.limited(Operation::Put, sends, &transfer, put).await {
+                        Ok(()) => Err(error),
+                        Err(lost) => Err(error.with("not_put_back", lost.kind().words())),
+                    }
                 }
             }
         })
@@ -101,16 +116,16 @@ impl Store {
         T: Send + Sync + 'static,
         C: Codec<T>,
     {
-        const LARGE: usize = 1 << 20;
         let start = Instant::now();
         let length = payload.len().saturating_sub(envelope::HEADER_LEN) as u64;
         self.check_length(length)?;
-        let decoded = if payload.len() < LARGE {
-            open::<T, C>(key, payload)?
-        } else {
-            let key = key.clone();
-            rt::blocking(move || open::<T, C>(&key, payload)).await?
-        };
+        let key = key.clone();
+        let decoded = rt::beside(payload.len(), move || {
+            let open = AssertUnwindSafe(|| open::<T, C>(&key, payload));
+            let panicked = |_| Err(Error::new(ErrorKind::Codec, "the type's own decoding panicked"));
+            catch_unwind(open).unwrap_or_else(panicked)
+        });
+        let decoded = decoded.await?;
         self.recorder().time(Timer::GetDeserialize, start);
         self.recorder().set(Attribute::GetSize, length);
         Ok((Arc::new(decoded), length))

@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+#[cfg(feature = "metrics")]
+pub(crate) mod facade;
+
 /// Declares an enum whose variants have names, and an array with one place for each.
 macro_rules! named {
     ($(#[$meta:meta])* $Name:ident { $($Variant:ident = $name:literal,)* }) => {
@@ -63,6 +66,8 @@ pub(crate) struct Recorder {
     times: [Times; Timer::NAMES.len()],
     counters: [AtomicU64; Counter::NAMES.len()],
     attributes: [AtomicU64; Attribute::NAMES.len()],
+    #[cfg(feature = "metrics")]
+    cache: facade::CacheEvents,
 }
 
 /// Durations below 2^3 ns have a bucket each, and every power of two above is divided into eight.
@@ -96,7 +101,9 @@ fn upper(bucket: usize) -> u64 {
 }
 
 impl Recorder {
-    pub(crate) fn new() -> Self {
+    /// For the store of this name.
+    pub(crate) fn new(store: &str) -> Self {
+        let _ = store;
         let zero = || AtomicU64::new(0);
         Self {
             times: std::array::from_fn(|_| Times {
@@ -109,6 +116,8 @@ impl Recorder {
             }),
             counters: std::array::from_fn(|_| zero()),
             attributes: std::array::from_fn(|_| zero()),
+            #[cfg(feature = "metrics")]
+            cache: facade::CacheEvents::of(store),
         }
     }
 
@@ -126,6 +135,17 @@ impl Recorder {
 
     pub(crate) fn count(&self, counter: Counter) {
         self.counters[counter as usize].fetch_add(1, Ordering::Relaxed);
+        #[cfg(feature = "metrics")]
+        if let Counter::CacheHits = counter {
+            self.cache.hits.increment(1);
+        }
+    }
+
+    /// A target that was not in the cache: whether a load began for it, or it came with one that was under way.
+    pub(crate) fn loaded(&self, began: bool) {
+        #[cfg(feature = "metrics")]
+        if began { &self.cache.misses } else { &self.cache.joined }.increment(1);
+        let _ = began;
     }
 
     pub(crate) fn set(&self, attribute: Attribute, value: u64) {
@@ -228,7 +248,7 @@ mod tests {
 
     #[test]
     fn percentiles_of_a_known_distribution() {
-        let recorder = Recorder::new();
+        let recorder = Recorder::new("test");
         for micros in 1..=1000u64 {
             let nanos = micros * 1000;
             recorder.times[0].buckets[bucket(nanos)].fetch_add(1, Ordering::Relaxed);

@@ -8,13 +8,15 @@
 //! | bytes | content |
 //! |---|---|
 //! | 1 | version, 1 |
-//! | 1 | flags: 1 the key is an id, 2 a fingerprint follows, 4 a URI follows, 8 ephemeral |
+//! | 1 | flags: 1 the key is an id, 2 a fingerprint follows, 4 a URI follows, 8 ephemeral, 16 a traceparent follows, 32 a grant |
 //! | 1 | codec id |
 //! | 1..10 | length of the encoded value, as a varint |
 //! | 1 + n | store name |
 //! | 16, or varint + n | key, as the bits of an id or as text |
 //! | 8 | the first half of the type's fingerprint, if any |
 //! | varint + n, or 8 | the store's URI, or its identity |
+//! | 25 | the traceparent, if any: trace id, parent id, flags |
+//! | 35.. | the grant, if the reference is signed: see `grant` |
 //!
 //! Human-readable formats carry a map with the same content.
 
@@ -24,7 +26,9 @@ use proxystore_core::{Error, ErrorKind, Id, Key, Result, Uri};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::TraceParent;
 use crate::codec::{format_id, format_name};
+use crate::grant::Grant;
 use crate::schema::Fingerprint;
 
 const VERSION: u8 = 1;
@@ -32,6 +36,8 @@ const KEY_IS_ID: u8 = 1;
 const HAS_FINGERPRINT: u8 = 2;
 const HAS_URI: u8 = 4;
 const EPHEMERAL: u8 = 8;
+const HAS_TRACEPARENT: u8 = 16;
+const HAS_GRANT: u8 = 32;
 /// The longest reference that is decoded, in bytes: a URI and a key of the longest kind fit.
 const MAX_LEN: usize = 4096;
 
@@ -93,6 +99,10 @@ pub(crate) struct Reference {
     /// The length of the encoded value in bytes; 0 if not known.
     pub(crate) length: u64,
     pub(crate) ephemeral: bool,
+    /// The span that made it, if traces are carried on.
+    pub(crate) traceparent: Option<TraceParent>,
+    /// Who signed it, and what it is limited to.
+    pub(crate) grant: Option<Grant>,
 }
 
 /// The half of a fingerprint that stands in references. The other half is checked with the object's header.
@@ -102,6 +112,20 @@ pub(crate) fn half(fingerprint: &Fingerprint) -> [u8; 8] {
 
 impl Reference {
     fn encode(&self) -> Vec<u8> {
+        let mut out = self.encode_content();
+        if let Some(traceparent) = self.traceparent {
+            out[1] |= HAS_TRACEPARENT;
+            out.extend_from_slice(&traceparent.to_bytes());
+        }
+        if let Some(grant) = &self.grant {
+            out[1] |= HAS_GRANT;
+            grant.encode(&mut out);
+        }
+        out
+    }
+
+    /// What a signature covers: all but the traceparent and the grant.
+    pub(crate) fn encode_content(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(128);
         let id = self.key.as_id();
         let flag = |on: bool, flag: u8| if on { flag } else { 0 };
@@ -135,7 +159,7 @@ impl Reference {
         }
         let mut reader = Reader(bytes);
         let [version, flags, codec] = reader.array()?;
-        if version != VERSION || flags >= 16 {
+        if version != VERSION || flags >= 64 {
             return Err("it was written by a newer version of proxystore");
         }
         let length = reader.varint()?;
@@ -155,6 +179,8 @@ impl Reference {
         } else {
             Spec::Name(Identity(reader.array()?))
         };
+        let traceparent = if flags & HAS_TRACEPARENT != 0 { Some(reader.traceparent()?) } else { None };
+        let grant = if flags & HAS_GRANT != 0 { Some(Grant::decode(&mut reader)?) } else { None };
         if !reader.0.is_empty() {
             return Err("bytes are left over");
         }
@@ -167,9 +193,13 @@ impl Reference {
             fingerprint,
             length,
             ephemeral: flags & EPHEMERAL != 0,
+            traceparent,
+            grant,
         })
     }
 }
+
+const ILLEGAL_TRACEPARENT: &str = "its traceparent is not legal";
 
 /// The URI of a reference: canonical, and without credentials.
 fn spec_uri(text: &str) -> Result<Spec, &'static str> {
@@ -180,7 +210,7 @@ fn spec_uri(text: &str) -> Result<Spec, &'static str> {
     Ok(Spec::Uri(uri))
 }
 
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -188,12 +218,12 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-fn put_text(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
     put_varint(out, text.len() as u64);
     out.extend_from_slice(text.as_bytes());
 }
 
-struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
     fn take(&mut self, length: usize) -> Result<&'a [u8], &'static str> {
@@ -202,11 +232,11 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], &'static str> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], &'static str> {
         self.take(N)?.try_into().map_err(|_| "it is cut off")
     }
 
-    fn varint(&mut self) -> Result<u64, &'static str> {
+    pub(crate) fn varint(&mut self) -> Result<u64, &'static str> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let [byte] = self.array()?;
@@ -222,7 +252,11 @@ impl<'a> Reader<'a> {
         Err("a number in it is too long")
     }
 
-    fn text(&mut self) -> Result<&'a str, &'static str> {
+    fn traceparent(&mut self) -> Result<TraceParent, &'static str> {
+        TraceParent::from_bytes(self.array()?).map_err(|_| ILLEGAL_TRACEPARENT)
+    }
+
+    pub(crate) fn text(&mut self) -> Result<&'a str, &'static str> {
         let length = usize::try_from(self.varint()?).map_err(|_| "it is cut off")?;
         std::str::from_utf8(self.take(length)?).map_err(|_| "a text in it is not UTF-8")
     }
@@ -247,20 +281,34 @@ struct Readable {
     identity: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     ephemeral: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    grant: Option<String>,
 }
 
 fn is_zero(length: &u64) -> bool {
     *length == 0
 }
 
-fn hex(bytes: &[u8; 8]) -> String {
-    format!("{:016x}", u64::from_be_bytes(*bytes))
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn unhex(text: &str) -> Result<[u8; 8], &'static str> {
-    let legal = text.len() == 16 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    let bits = u64::from_str_radix(text, 16).ok().filter(|_| legal);
-    bits.map(u64::to_be_bytes).ok_or("a hash in it is not 16 lower-case hex digits")
+pub(crate) fn unhex<const N: usize>(text: &str) -> Result<[u8; N], &'static str> {
+    let digit = |at: usize| match text.as_bytes()[at] {
+        byte @ b'0'..=b'9' => Some(byte - b'0'),
+        byte @ b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let mut bytes = [0; N];
+    for (i, byte) in bytes.iter_mut().enumerate() {
+        let digits = if text.len() == 2 * N { digit(2 * i).zip(digit(2 * i + 1)) } else { None };
+        let (high, low) =
+            digits.ok_or("a hash in it is not of lower-case hex digits, or has not the right length")?;
+        *byte = high << 4 | low;
+    }
+    Ok(bytes)
 }
 
 impl From<&Reference> for Readable {
@@ -274,11 +322,13 @@ impl From<&Reference> for Readable {
             store: reference.store.clone(),
             key: reference.key.clone(),
             codec: format_name(reference.codec),
-            fingerprint: reference.fingerprint.as_ref().map(hex),
+            fingerprint: reference.fingerprint.map(|half| hex(&half)),
             length: reference.length,
             uri,
             identity,
             ephemeral: reference.ephemeral,
+            traceparent: reference.traceparent.map(|parent| parent.to_string()),
+            grant: reference.grant.as_ref().map(Grant::text),
         }
     }
 }
@@ -304,6 +354,11 @@ impl TryFrom<Readable> for Reference {
             fingerprint: readable.fingerprint.as_deref().map(unhex).transpose()?,
             length: readable.length,
             ephemeral: readable.ephemeral,
+            traceparent: readable
+                .traceparent
+                .map(|text| text.parse().map_err(|_| ILLEGAL_TRACEPARENT))
+                .transpose()?,
+            grant: readable.grant.as_deref().map(Grant::parse).transpose()?,
         })
     }
 }

@@ -4,9 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use proxystore_core::{Connector, Driver, Error, ErrorKind, Origin, Result, Uri};
+use moka::policy::EvictionPolicy;
+use proxystore_core::{
+    Connector, Driver, Error, ErrorKind, Origin, Policy, Result, Transform, Uri, WithTransform,
+};
 use tokio::sync::OnceCell;
 
+use crate::layers::{Layers, with_transforms, wrap_in};
 use crate::reference::{Identity, Reference, Spec};
 use crate::trust::covers;
 use crate::{Proxy, Store, StoreConfig, Stored, Trust};
@@ -20,23 +24,35 @@ pub struct Registry(Arc<Shared>);
 
 struct Shared {
     state: RwLock<State>,
-    /// Stores that were opened because a reference named them, by URI: bounded, and connected at most once.
+    /// Stores that were opened because a reference named them, by URI: bounded, and connected once.
     foreign: moka::sync::Cache<String, Arc<OnceCell<Store>>>,
 }
 
 #[derive(Default)]
 struct State {
     drivers: BTreeMap<&'static str, Driver>,
-    stores: HashMap<String, Store>,
+    /// By name; the last one that is open is the one that is registered, the others come back when it goes.
+    stores: HashMap<String, Vec<Store>>,
+    layers: Layers,
     trust: Trust,
 }
 
-/// How many stores are kept open because references named them.
-const FOREIGN_STORES: u64 = 64;
+/// How many stores are kept open because references named them, and how many bytes each may cache.
+const FOREIGN_STORES: u64 = 32;
+const FOREIGN_CACHE: u64 = 64 << 20;
+
+impl State {
+    fn store(&self, name: &str) -> Option<&Store> {
+        self.stores.get(name)?.iter().rfind(|store| !store.is_closed())
+    }
+}
 
 impl Default for Registry {
     fn default() -> Self {
-        let foreign = moka::sync::Cache::builder().max_capacity(FOREIGN_STORES).build();
+        let foreign = moka::sync::Cache::builder()
+            .max_capacity(FOREIGN_STORES)
+            .eviction_policy(EvictionPolicy::lru())
+            .build();
         Self(Arc::new(Shared { state: RwLock::default(), foreign }))
     }
 }
@@ -69,7 +85,20 @@ impl Registry {
         }
     }
 
-    /// Sets the rule of trust. Stores that references have opened under the old rule are let go.
+    /// Makes a transform known by its name, in place of an earlier one of the same name: stores whose URI names it, as
+    /// in `redis://host?via=zstd,encrypt`, are opened with it.
+    pub fn install_transform(&self, transform: impl Transform) {
+        self.write().layers.transforms.insert(transform.name(), Arc::new(transform));
+    }
+
+    /// Sets the policies of the stores that are opened from now on, unless their builder is given others. Each store
+    /// has its own, which `make` makes.
+    pub fn set_policies<P: Policy>(&self, make: impl Fn() -> P + Send + Sync + 'static) {
+        self.write().layers.policies = Some(wrap_in(make));
+    }
+
+    /// Sets the rule of trust. Stores that references have opened under the old rule are let go; proxies that hold one
+    /// keep it.
     pub fn set_trust(&self, trust: Trust) {
         self.write().trust = trust;
         self.0.foreign.invalidate_all();
@@ -79,14 +108,13 @@ impl Registry {
     /// `Exists` if another store has the name.
     pub fn register(&self, store: &Store) -> Result<()> {
         let mut state = self.write();
-        match state.stores.get(store.name()) {
-            Some(registered) if !registered.same(store) => {
-                Err(Error::new(ErrorKind::Exists, "another store is registered under this name")
-                    .with("store", store.name())
-                    .hint("choose another name, or unregister that store first"))
-            }
-            _ => {
-                state.stores.insert(store.name().into(), store.clone());
+        match state.store(store.name()) {
+            Some(registered) if registered.same(store) => Ok(()),
+            Some(_) => Err(Error::new(ErrorKind::Exists, "another store is registered under this name")
+                .with("store", store.name())
+                .hint("choose another name, or unregister that store first")),
+            None => {
+                state.stores.insert(store.name().into(), vec![store.clone()]);
                 Ok(())
             }
         }
@@ -95,20 +123,23 @@ impl Registry {
     /// Removes a store; a different one of the same name stays. Does not close it.
     pub fn unregister(&self, store: &Store) {
         let mut state = self.write();
-        if state.stores.get(store.name()).is_some_and(|registered| registered.same(store)) {
-            state.stores.remove(store.name());
+        if let Some(named) = state.stores.get_mut(store.name()) {
+            named.retain(|registered| !registered.same(store));
+            if named.is_empty() {
+                state.stores.remove(store.name());
+            }
         }
     }
 
     /// Registers a store for as long as the guard lives; then, the store that had the name before has it again.
     pub fn scoped(&self, store: &Store) -> Registration {
-        let before = self.write().stores.insert(store.name().into(), store.clone());
-        Registration { registry: self.clone(), store: store.clone(), before }
+        self.write().stores.entry(store.name().into()).or_default().push(store.clone());
+        Registration { registry: self.clone(), store: store.clone() }
     }
 
-    /// The store of this name, if it is registered.
+    /// The store of this name, if one is registered and open.
     pub fn get_store(&self, name: &str) -> Option<Store> {
-        self.read().stores.get(name).cloned()
+        self.read().store(name).cloned()
     }
 
     /// The registered store of this name, or a new one that is registered.
@@ -118,7 +149,9 @@ impl Registry {
     /// [`StoreBuilder::build`]: crate::StoreBuilder::build
     pub async fn get_or_create(&self, config: StoreConfig) -> Result<Store> {
         if let Some(store) = self.get_store(&config.name) {
-            store.check_identity(self.identity(&config.uri)?)?;
+            if store.config().uri != config.uri {
+                store.check_identity(self.identity(&config.uri)?)?;
+            }
             return Ok(store);
         }
         let store = Store::from_config(config).registry(self).build().await?;
@@ -155,19 +188,37 @@ impl Registry {
                 )
             };
             Error::new(ErrorKind::Unsupported, format!("no driver is installed for `{scheme}://`"))
-                .with("uri", uri)
+                .with("uri", uri.without_options())
                 .hint(hint)
         })
     }
 
-    /// Opens a connector because the program says so.
-    pub(crate) async fn connect(&self, uri: &Uri) -> Result<Arc<dyn Connector>> {
-        self.driver(uri)?.open(uri, Origin::Program).await
+    /// Opens the connector at `uri`, with the transforms that it names: from `own` if they are there.
+    pub(crate) async fn connect(
+        &self,
+        uri: &Uri,
+        own: &[Arc<dyn Transform>],
+        origin: Origin,
+    ) -> Result<Arc<dyn Connector>> {
+        let (place, transforms) = self.read().layers.dissect(uri, own)?;
+        let connector = self.driver(&place)?.open(&place, origin).await?;
+        with_transforms(connector, transforms)
+    }
+
+    /// The connector with the policies that stores have here.
+    pub(crate) fn with_policies(&self, connector: Arc<dyn Connector>, store: &str) -> Arc<dyn Connector> {
+        let policies = self.read().layers.policies.clone();
+        match policies {
+            Some(wrap) => wrap(connector, store),
+            None => connector,
+        }
     }
 
     /// The registered store that leads to this place, whatever its name.
     pub(crate) fn at(&self, identity: Identity) -> Option<Store> {
-        self.read().stores.values().find(|store| store.identity() == identity).cloned()
+        let state = self.read();
+        let mut open = state.stores.keys().filter_map(|name| state.store(name));
+        open.find(|store| store.identity() == identity).cloned()
     }
 
     /// The identity of the place that `uri` names, without I/O.
@@ -177,7 +228,8 @@ impl Registry {
 
     /// The canonical form of `uri`. Credentials are no part of it, and are not looked up for it.
     fn identity_uri(&self, uri: &Uri) -> Result<Uri> {
-        self.driver(uri)?.identity(&uri.public())
+        let (place, transforms) = self.read().layers.dissect(&uri.public(), &[])?;
+        self.driver(&place)?.identity(&place).map(|place| WithTransform::identity(&place, &transforms))
     }
 
     /// The store that a reference means, if this process may use it.
@@ -200,19 +252,29 @@ impl Registry {
             .hint(format!("open it with `Store::builder(\"{name}\").uri(…).register().build().await`")));
         };
         let opened = self.allowed(name, uri)?;
+        let address = uri.to_string();
         // Only the cell is made inside of the cache; what may fail and take time happens outside.
-        let cell = self.0.foreign.get_with_by_ref(&format!("{name} {uri}"), Arc::default);
-        let store = cell.get_or_try_init(|| async {
-            let connector = self.driver(&opened)?.open(&opened, Origin::Reference).await?;
+        let cell = self.0.foreign.get_with_by_ref(&address, Arc::default);
+        let connect = || async {
+            let connector = self.connect(&opened, &[], Origin::Reference).await?;
             if connector.info().uri != *uri {
                 return Err(denied(name, uri, "the address is another name of a place that it does not say"));
             }
-            Ok(Store::over(connector, StoreConfig::new(name, uri.clone())))
-        });
-        store.await.cloned()
+            let mut config = StoreConfig::new(name, uri.clone());
+            config.cache.bytes = FOREIGN_CACHE;
+            Ok(Store::over(self.with_policies(connector, name), config, None))
+        };
+        let store = cell.get_or_try_init(connect).await?;
+        if !store.is_closed() {
+            return Ok(store.clone());
+        }
+        // Somebody closed it: it makes room for another.
+        let cell = Arc::<OnceCell<Store>>::default();
+        self.0.foreign.insert(address, cell.clone());
+        cell.get_or_try_init(connect).await.cloned()
     }
 
-    /// The URI to open in place of `uri`, with the credentials of the rule that allows it.
+    /// The URI to open in place of `uri`: that of the rule that allows it, with its credentials and settings.
     fn allowed(&self, name: &str, uri: &Uri) -> Result<Uri> {
         let trust = self.read().trust.clone();
         let rules = match &trust {
@@ -223,7 +285,11 @@ impl Registry {
         for rule in rules {
             if rule.scheme() == uri.scheme() && covers(&self.identity_uri(rule)?, uri) {
                 self.canonical(name, uri)?;
-                return Ok(uri.clone().with_credentials_of(rule));
+                let opened = rule.clone().with_path(uri.path());
+                return Ok(match uri.option(WithTransform::OPTION) {
+                    Some(names) => opened.with_option(WithTransform::OPTION, names),
+                    None => opened,
+                });
             }
         }
         let why = if rules.is_empty() {
@@ -259,6 +325,7 @@ impl fmt::Debug for Registry {
         let state = self.read();
         f.debug_struct("Registry")
             .field("schemes", &state.drivers.keys().collect::<Vec<_>>())
+            .field("transforms", &state.layers)
             .field("stores", &state.stores.keys().collect::<Vec<_>>())
             .field("trust", &state.trust)
             .finish()
@@ -271,15 +338,11 @@ impl fmt::Debug for Registry {
 pub struct Registration {
     registry: Registry,
     store: Store,
-    before: Option<Store>,
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
         self.registry.unregister(&self.store);
-        if let Some(before) = self.before.take() {
-            self.registry.write().stores.entry(before.name().into()).or_insert(before);
-        }
     }
 }
 

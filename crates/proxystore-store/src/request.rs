@@ -13,15 +13,15 @@ use serde::de::DeserializeOwned;
 
 use crate::metrics::Timer;
 use crate::reference::{Reference, Spec, half};
-use crate::{Codec, Postcard, Proxy, ProxyLocker, ProxyOr, Store, Stored};
+use crate::{Codec, Postcard, Proxy, ProxyLocker, ProxyOr, Store, Stored, trace};
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
 impl Store {
     /// Puts a value under a fresh key and gives the key: `store.put(&value).ttl(minute).await?`.
     ///
-    /// Errors: `Codec` if the value cannot be encoded so that it can be read back, `TooLarge`, and whatever the backend
-    /// reports. Dropping the future may leave the object in the store, where only its ttl removes it.
+    /// Errors: `Codec` if the value cannot be encoded, or its type not be read back (how deep a value nests is checked
+    /// by the get only, see [`Codec`]), `TooLarge`, and whatever the backend reports. Dropping the future may leave the object in the store, where only its ttl removes it.
     pub fn put<'a, T>(&'a self, value: &'a T) -> Put<'a, T> {
         Put { store: self, value, options: PutOptions::default(), codec: PhantomData }
     }
@@ -51,7 +51,10 @@ impl Store {
     ///
     /// The codec follows from the type: `let proxy: Proxy<Job, Json> = store.proxy_from_key(key);`
     pub fn proxy_from_key<T, C: Codec<T>>(&self, key: Key) -> Proxy<T, C> {
-        Proxy::new(Stored::of(self.reference::<T, C>(key, 0, false), self.clone()))
+        let mut reference = self.reference::<T, C>(key, 0, false);
+        // If there is no key to sign with, resolving says that it is not signed.
+        let _ = self.sign(&mut reference);
+        Proxy::new(Stored::of(reference, self.clone()))
     }
 
     /// Puts a value and gives a proxy of it that nothing can resolve until it is unlocked, and that does not hold the
@@ -85,16 +88,28 @@ impl Store {
             fingerprint: C::schema().map(|schema| half(&schema.fingerprint())),
             length,
             ephemeral,
+            traceparent: trace::parent(),
+            grant: None,
         }
     }
 
-    pub(crate) fn make_proxy<T, C: Codec<T>>(&self, key: Key, length: u64, fate: Fate<T>) -> Proxy<T, C> {
-        let factory =
-            Stored::of(self.reference::<T, C>(key, length, matches!(fate, Fate::Ephemeral)), self.clone());
-        match fate {
+    fn sign(&self, reference: &mut Reference) -> Result<()> {
+        self.signer().map_or(Ok(()), |signer| signer.sign(reference))
+    }
+
+    pub(crate) fn make_proxy<T, C: Codec<T>>(
+        &self,
+        key: Key,
+        length: u64,
+        fate: Fate<T>,
+    ) -> Result<Proxy<T, C>> {
+        let mut reference = self.reference::<T, C>(key, length, matches!(fate, Fate::Ephemeral));
+        self.sign(&mut reference).map_err(|error| self.place(error, "proxy", Some(&reference.key)))?;
+        let factory = Stored::of(reference, self.clone());
+        Ok(match fate {
             Fate::Populated(target) => Proxy::resolved(factory, target),
             Fate::Unresolved | Fate::Ephemeral => Proxy::new(factory),
-        }
+        })
     }
 }
 
@@ -109,7 +124,8 @@ pub(crate) enum Fate<T> {
 macro_rules! put_setters {
     () => {
         /// The object expires this long after the put, whatever becomes of this process.
-        /// `Unsupported` where the backend has no expiry.
+        /// `Unsupported` where the backend has no expiry. The cache does not count it: where the object was read or put
+        /// through a proxy, that value may be served for longer.
         pub fn ttl(mut self, ttl: Duration) -> Self {
             self.options.ttl = Some(ttl);
             self
@@ -263,12 +279,13 @@ where
 
     fn into_future(self) -> Self::IntoFuture {
         let Self { store, value, options, mode, .. } = self;
-        Box::pin(async move {
+        let proxy = async move {
             let start = Instant::now();
             let (key, length) = store.put_value::<T, C>(&value, &options).await?;
             store.recorder().time(Timer::Proxy, start);
-            Ok(store.make_proxy(key, length, mode.fate(value)))
-        })
+            store.make_proxy(key, length, mode.fate(value))
+        };
+        Box::pin(spanned!("proxystore.proxy", store.name(), None, proxy))
     }
 }
 
@@ -308,21 +325,23 @@ where
 
     fn into_future(self) -> Self::IntoFuture {
         let Self { store, value, above, options, .. } = self;
-        Box::pin(async move {
+        let offload = async move {
             let start = Instant::now();
             let stored = async {
                 let body = C::encode(&value)?;
                 if body.len() as u64 <= above {
                     return Ok(None);
                 }
-                store.put_sealed(store.seal_body::<T, C>(body, &options)?, &options).await.map(Some)
+                let sealed = store.seal_body::<T, C>(body, &options).await?;
+                store.put_sealed(sealed, &options).await.map(Some)
             };
             let stored = stored.await.map_err(|error| store.place(error, "offload", None))?;
             let Some((key, length)) = stored else { return Ok(ProxyOr::Value(value)) };
             store.recorder().time(Timer::Proxy, start);
             let kept = Kept { populate: store.config().populate };
-            Ok(ProxyOr::Proxy(store.make_proxy(key, length, kept.fate(value))))
-        })
+            store.make_proxy(key, length, kept.fate(value)).map(ProxyOr::Proxy)
+        };
+        Box::pin(spanned!("proxystore.offload", store.name(), None, offload))
     }
 }
 

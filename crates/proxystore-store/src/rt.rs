@@ -1,42 +1,69 @@
 //! All that we ask of the tokio runtime.
 
 use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
-use proxystore_core::{Error, ErrorKind, Result};
+use proxystore_core::{Error, ErrorKind, Operation, Result, Transfer};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout_at};
 
 use crate::trace::in_current_span;
 
 /// Runs `task` on its own, or fails with `Unsupported` outside a runtime.
 pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Result<AbortHandle> {
-    let runtime = Handle::try_current().map_err(|_| {
-        Error::new(ErrorKind::Unsupported, "this needs a tokio runtime, and there is none here")
-            .hint("call it from a task, or inside `#[tokio::main]`")
-    })?;
-    Ok(runtime.spawn(in_current_span(task)).abort_handle())
+    Ok(runtime()?.spawn(in_current_span(task)).abort_handle())
 }
 
-/// Runs `work` where it may keep a thread busy.
-pub(crate) async fn blocking<T: Send + 'static>(
+/// From this size on, objects are worked on where they keep nobody waiting.
+const LARGE: usize = 1 << 20;
+
+/// Runs `work` on an object of `size` bytes; where it may keep a thread busy if that is large.
+pub(crate) async fn beside<T: Send + 'static>(
+    size: usize,
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
+    if size < LARGE {
+        return work();
+    }
+    match runtime()?.spawn_blocking(work).await {
         Ok(result) => result,
-        Err(error) if error.is_panic() => {
-            Err(Error::new(ErrorKind::Codec, "the type's own decoding panicked"))
-        }
+        Err(error) if error.is_panic() => Err(Error::new(ErrorKind::Unexpected, "the work panicked")),
         Err(_) => Err(Error::new(ErrorKind::Closed, "the runtime is shutting down")),
     }
 }
 
-/// Ends `operation` with `Timeout` after `limit`. Dropping the future drops the operation.
-pub(crate) async fn deadline<T>(limit: Duration, operation: impl Future<Output = Result<T>>) -> Result<T> {
-    match tokio::time::timeout(limit, operation).await {
-        Ok(result) => result,
-        Err(_) => Err(Error::new(ErrorKind::Timeout, format!("no answer within {limit:?}"))
-            .transient()
-            .hint("try again, or set a longer `timeout` where the store is opened")),
+/// Ends `future` after `base` and the time that its bytes take: those that go out, or those that turn out to come in.
+/// Dropping the future drops the operation. `Unsupported` outside a runtime.
+pub(crate) async fn deadline<T>(
+    operation: Operation,
+    base: Duration,
+    sends: u64,
+    transfer: &Transfer,
+    future: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    runtime()?;
+    let mut future = pin!(future);
+    let start = Instant::now();
+    let until = || start + base + Transfer::time_for(sends.max(transfer.size()));
+    loop {
+        let waited = until();
+        match timeout_at(waited, &mut future).await {
+            Ok(result) => return result,
+            Err(_) if until() > waited => {}
+            Err(_) => {
+                return Err(operation
+                    .cut_off(start.elapsed())
+                    .hint("try again, or set a longer `timeout` where the store is opened"));
+            }
+        }
     }
+}
+
+fn runtime() -> Result<Handle> {
+    Handle::try_current().map_err(|_| {
+        Error::new(ErrorKind::Unsupported, "this needs a tokio runtime, and there is none here")
+            .hint("call it from a task, or inside `#[tokio::main]`")
+    })
 }

@@ -66,8 +66,8 @@ pub enum Outcome {
         /// What it asks of the format.
         reason: String,
     },
-    /// The type could not be followed. The fingerprint knows its name only, and says less.
-    NameOnly {
+    /// The type could not be followed. The fingerprint knows only what was seen until then, and says less.
+    Partial {
         /// Where, such as `Job.count`.
         path: String,
         /// What stood in the way.
@@ -117,7 +117,7 @@ impl Schema {
             Outcome::SelfDescribing { path, reason } => {
                 Some(format!("`{path}` needs a self-describing format: {reason}"))
             }
-            Outcome::Full | Outcome::NameOnly { .. } => None,
+            Outcome::Full | Outcome::Partial { .. } => None,
         }
     }
 
@@ -131,8 +131,8 @@ impl Schema {
 /// The schema of `T` in formats that are, or are not, human-readable (types may choose another shape for them).
 ///
 /// The first call in a process runs `T`'s `Deserialize` on made-up values, which takes microseconds; later calls look
-/// it up. It never fails, panics or overflows the stack: a type that cannot be followed is told by
-/// [`Schema::outcome`].
+/// it up. It never fails or overflows the stack: a type that cannot be followed is told by [`Schema::outcome`], also if
+/// its `Deserialize` panics (unless the program is built with `panic = "abort"`).
 ///
 /// ```
 /// use proxystore_store::schema::schema;

@@ -3,16 +3,19 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use proxystore_core::{
-    Capabilities, Connector, Error, ErrorKind, Id, Key, KeyHint, Payload, PutOptions, Result, Uri,
+    Capabilities, Connector, Error, ErrorKind, Id, Key, KeyHint, Operation, Origin, Payload, PutOptions,
+    Result, Transfer, Uri,
 };
 
 use crate::builder::{Named, StoreBuilder};
 use crate::cache::Cache;
 use crate::envelope::{self, Header};
+use crate::grant::Signer;
 use crate::metrics::{Attribute, Counter, Metrics, Recorder, Timer};
 use crate::reference::Identity;
 use crate::{Codec, Registry, StoreConfig, rt};
@@ -40,6 +43,7 @@ struct Inner {
     connector: Arc<dyn Connector>,
     cache: Arc<Cache>,
     recorder: Recorder,
+    signer: Option<Signer>,
     closed: AtomicBool,
 }
 
@@ -49,27 +53,41 @@ impl Store {
     /// Its name follows from the place, so that two processes which open the same URI mean the same store; opening it
     /// again gives the same handle. It stays open until [`close`](Self::close).
     ///
-    /// Errors: `Config` if the URI is wrong, `Unsupported` if no driver is installed for its scheme, and whatever
+    /// Errors: `Config` if the URI is wrong, or the place is open with other credentials or options; `Unsupported` if no driver is installed for its scheme, and whatever
     /// connecting reports. Dropping the future leaves nothing behind.
     pub async fn open(uri: impl AsRef<str>) -> Result<Self> {
         let registry = Registry::global();
         let uri: Uri = uri.as_ref().parse()?;
         if let Some(store) = registry.at(registry.identity(&uri)?) {
-            return Ok(store);
+            return store.opened_alike(&uri);
         }
-        let connector = registry.connect(&uri).await?;
+        let connector = registry.connect(&uri, &[], Origin::Program).await?;
         let place = &connector.info().uri;
         // The place may have several names, such as a path with a symbolic link in it.
         if let Some(store) = registry.at(Identity::of(place)) {
-            return Ok(store);
+            return store.opened_alike(&uri);
         }
         let name = format!("{}-{:?}", place.scheme().replace('+', "-"), Identity::of(place));
-        let store = Self::over(connector, StoreConfig::new(name, uri));
+        let connector = registry.with_policies(connector, &name);
+        let store = Self::over(connector, StoreConfig::new(name, uri), None);
         match registry.register(&store) {
             Ok(()) => Ok(store),
             // Somebody opened it at the same time.
             Err(error) => registry.get_store(store.name()).ok_or(error),
         }
+    }
+
+    /// This store, if a program that opens `uri` gets from it what it asks for.
+    fn opened_alike(self, uri: &Uri) -> Result<Self> {
+        let opened = &self.0.config.uri;
+        let credentials = |uri: &Uri| Uri::new("").with_credentials_of(uri);
+        if credentials(opened) == credentials(uri) && opened.option_pairs().eq(uri.option_pairs()) {
+            return Ok(self);
+        }
+        Err(Error::new(ErrorKind::Config, "this place is open already, with other credentials or options")
+            .with("store", self.name())
+            .with("uri", uri)
+            .hint("use the store that is open, or open another under a name of its own by `Store::builder`"))
     }
 
     /// Opens a store of this name step by step:
@@ -83,11 +101,12 @@ impl Store {
         StoreBuilder::of(config)
     }
 
-    pub(crate) fn over(connector: Arc<dyn Connector>, config: StoreConfig) -> Self {
+    pub(crate) fn over(connector: Arc<dyn Connector>, config: StoreConfig, signer: Option<Signer>) -> Self {
         Self(Arc::new(Inner {
             identity: Identity::of(&connector.info().uri),
-            cache: Cache::new(config.cache.objects, config.cache.bytes),
-            recorder: Recorder::new(),
+            cache: Cache::new(&config.name, config.cache.objects, config.cache.bytes),
+            recorder: Recorder::new(&config.name),
+            signer,
             closed: AtomicBool::new(false),
             connector,
             config,
@@ -114,7 +133,7 @@ impl Store {
         self.0.recorder.snapshot()
     }
 
-    /// Whether a proxy or a get would find the object in the cache, without I/O.
+    /// Whether the object is in the cache, as some type: a get of that type and codec finds it there, without I/O.
     pub fn is_cached(&self, key: &Key) -> bool {
         self.0.cache.contains(key)
     }
@@ -122,7 +141,7 @@ impl Store {
     /// Whether the backend has the object now. The cache is not asked.
     pub async fn exists(&self, key: &Key) -> Result<bool> {
         let start = Instant::now();
-        let exists = self.call(self.connector_open()?.exists(key));
+        let exists = self.call(Operation::Exists, 0, |connector| connector.exists(key));
         let result = spanned!("proxystore.exists", self.name(), Some(key), exists).await;
         self.done(Timer::Exists, start, "exists", Some(key), result)
     }
@@ -132,8 +151,8 @@ impl Store {
     pub async fn evict(&self, key: &Key) -> Result<()> {
         let start = Instant::now();
         let result = {
-            let _forgets = Forget { cache: &self.0.cache, keys: std::slice::from_ref(key) };
-            let evict = self.call(self.connector_open()?.evict(key));
+            let _forgets = Forget::new(&self.0.cache, std::slice::from_ref(key));
+            let evict = self.call(Operation::Evict, 0, |connector| connector.evict(key));
             spanned!("proxystore.evict", self.name(), Some(key), evict).await
         };
         self.done(Timer::Evict, start, "evict", Some(key), result)
@@ -142,9 +161,10 @@ impl Store {
     /// [`evict`](Self::evict) for many, with one result per key, in order.
     pub async fn evict_many(&self, keys: &[Key]) -> Vec<Result<()>> {
         let start = Instant::now();
-        let _forgets = Forget { cache: &self.0.cache, keys };
-        let results =
-            self.call_many(keys.len(), async { Ok(self.connector_open()?.evict_many(keys).await) }).await;
+        let _forgets = Forget::new(&self.0.cache, keys);
+        let evict =
+            self.call_many(Operation::EvictMany, keys.len(), 0, |connector| connector.evict_many(keys));
+        let results = evict.await;
         self.0.recorder.time(Timer::EvictMany, start);
         self.each("evict", keys, results)
     }
@@ -155,7 +175,13 @@ impl Store {
         self.0.closed.store(true, Ordering::Release);
         Registry::global().unregister(self);
         self.0.cache.clear();
-        self.call(self.0.connector.close()).await.map_err(|e| self.place(e, "close", None))
+        let transfer = self.transfer();
+        let close = self.limited(Operation::Close, 0, &transfer, self.0.connector.close());
+        close.await.map_err(|e| self.place(e, "close", None))
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.closed.load(Ordering::Acquire)
     }
 
     pub(crate) fn same(&self, other: &Self) -> bool {
@@ -174,6 +200,11 @@ impl Store {
         &self.0.recorder
     }
 
+    /// Signs references to this store, and checks them, if it wants that.
+    pub(crate) fn signer(&self) -> Option<&Signer> {
+        self.0.signer.as_ref()
+    }
+
     /// `StoreMismatch` unless this store leads to the place that a reference means.
     pub(crate) fn check_identity(&self, wanted: Identity) -> Result<()> {
         if self.identity() == wanted {
@@ -190,24 +221,64 @@ impl Store {
 
     /// The connector, unless the store is closed.
     pub(crate) fn connector_open(&self) -> Result<&dyn Connector> {
-        if self.0.closed.load(Ordering::Acquire) {
+        if self.is_closed() {
             return Err(Error::new(ErrorKind::Closed, "the store is closed").with("store", self.name()));
         }
         Ok(&*self.0.connector)
     }
 
-    pub(crate) async fn call<T>(&self, operation: impl Future<Output = Result<T>>) -> Result<T> {
-        rt::deadline(self.0.config.limits.timeout(), operation).await
+    /// How long an operation may take, besides its bytes.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.0.config.limits.timeout()
+    }
+
+    /// A transfer of objects that are not too large.
+    pub(crate) fn transfer(&self) -> Transfer {
+        Transfer::new(self.0.config.limits.object_bytes.saturating_add(envelope::HEADER_LEN as u64))
+    }
+
+    /// Runs an operation of the connector, unless the store is closed. `sends` bytes go out with it.
+    pub(crate) async fn call<'a, T, F>(
+        &'a self,
+        operation: Operation,
+        sends: u64,
+        begin: impl FnOnce(&'a dyn Connector) -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        self.limited(operation, sends, &self.transfer(), begin(self.connector_open()?)).await
+    }
+
+    /// Within the time that an operation may take, and with the size of what it may bring.
+    pub(crate) async fn limited<T>(
+        &self,
+        operation: Operation,
+        sends: u64,
+        transfer: &Transfer,
+        future: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        rt::deadline(operation, self.timeout(), sends, transfer, transfer.clone().scope(future)).await
     }
 
     /// A batch on the connector; a failure of the whole is a failure of each.
-    pub(crate) async fn call_many<T>(
-        &self,
+    pub(crate) async fn call_many<'a, T, F>(
+        &'a self,
+        operation: Operation,
         count: usize,
-        batch: impl Future<Output = Result<Vec<Result<T>>>>,
-    ) -> Vec<Result<T>> {
-        let all = self.call(batch).await;
-        all.unwrap_or_else(|error| std::iter::repeat_with(|| Err(error.clone())).take(count).collect())
+        sends: u64,
+        begin: impl FnOnce(&'a dyn Connector) -> F,
+    ) -> Vec<Result<T>>
+    where
+        F: Future<Output = Vec<Result<T>>>,
+    {
+        let all = self.call(operation, sends, |connector| begin(connector).map(Ok)).await;
+        let (mut all, error) = match all {
+            Ok(all) => (all, Error::new(ErrorKind::Unexpected, "the connector gave no answer for this item")),
+            Err(error) => (Vec::new(), error),
+        };
+        all.resize_with(count, || Err(error.clone()));
+        all
     }
 
     /// Says where an error happened.
@@ -251,21 +322,27 @@ impl Store {
 /// Encoding and storing. For the way back see `load`.
 impl Store {
     /// The encoded value behind its header, under a fresh key; and the length of the encoded value.
-    pub(crate) fn seal<T, C: Codec<T>>(&self, value: &T, options: &PutOptions) -> Result<Sealed> {
+    pub(crate) async fn seal<T, C: Codec<T>>(&self, value: &T, options: &PutOptions) -> Result<Sealed> {
         let start = Instant::now();
         let body = C::encode(value)?;
         self.recorder().time(Timer::PutSerialize, start);
-        self.seal_body::<T, C>(body, options)
+        self.seal_body::<T, C>(body, options).await
     }
 
-    pub(crate) fn seal_body<T, C: Codec<T>>(&self, body: Bytes, options: &PutOptions) -> Result<Sealed> {
+    pub(crate) async fn seal_body<T, C: Codec<T>>(
+        &self,
+        body: Bytes,
+        options: &PutOptions,
+    ) -> Result<Sealed> {
         let length = body.len() as u64;
         self.check_length(length)?;
         let hint = KeyHint { size: Some(length), tags: Some(&options.tags) };
         let key = self.connector_open()?.new_key(hint)?;
         let fingerprint = C::schema().map(|schema| schema.fingerprint());
         let header = Header { codec: C::ID, fingerprint, nonce: Id::random()? };
-        Ok(Sealed { payload: envelope::seal(&header, &key, body), key, length })
+        let place = key.clone();
+        let payload = rt::beside(body.len(), move || Ok(envelope::seal(&header, &place, body))).await?;
+        Ok(Sealed { payload, key, length })
     }
 
     pub(crate) fn check_length(&self, length: u64) -> Result<()> {
@@ -285,7 +362,10 @@ impl Store {
     pub(crate) async fn put_sealed(&self, sealed: Sealed, options: &PutOptions) -> Result<(Key, u64)> {
         let start = Instant::now();
         let Sealed { key, payload, length } = sealed;
-        self.call(self.connector_open()?.put(&key, payload, options)).await?;
+        let sends = payload.len() as u64;
+        self.call(Operation::Put, sends, |connector| connector.put(&key, payload, options))
+            .await
+            .map_err(|error| error.with("key", &key))?;
         self.recorder().time(Timer::PutConnector, start);
         self.recorder().set(Attribute::PutSize, length);
         Ok((key, length))
@@ -297,7 +377,7 @@ impl Store {
         options: &PutOptions,
     ) -> Result<(Key, u64)> {
         let start = Instant::now();
-        let result = match self.seal::<T, C>(value, options) {
+        let result = match self.seal::<T, C>(value, options).await {
             Ok(sealed) => {
                 let key = sealed.key.clone();
                 spanned!("proxystore.put", self.name(), Some(&key), self.put_sealed(sealed, options)).await
@@ -315,17 +395,30 @@ pub(crate) struct Sealed {
     pub(crate) length: u64,
 }
 
-/// Keeps keys out of the cache from now until the operation has ended, however it ends.
-struct Forget<'a> {
+/// Forgets keys now, and once more when the operation has ended, however it ends: what was loaded before and meanwhile
+/// is not kept.
+pub(crate) struct Forget<'a> {
     cache: &'a Cache,
     keys: &'a [Key],
 }
 
-impl Drop for Forget<'_> {
-    fn drop(&mut self) {
+impl<'a> Forget<'a> {
+    pub(crate) fn new(cache: &'a Cache, keys: &'a [Key]) -> Self {
+        let forget = Self { cache, keys };
+        forget.now();
+        forget
+    }
+
+    fn now(&self) {
         for key in self.keys {
             self.cache.forget(key);
         }
+    }
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.now();
     }
 }
 

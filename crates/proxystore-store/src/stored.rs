@@ -7,20 +7,21 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;
-use proxystore_core::{Error, ErrorKind, Factory, Key, Result};
+use proxystore_core::{Error, ErrorKind, Factory, Key, Operation, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::cache::Flight;
 use crate::codec::format_name;
+use crate::grant::Rights;
 use crate::metrics::Timer;
 use crate::reference::{Reference, half};
-use crate::{Codec, Postcard, Registry, Store, schema};
+use crate::{Codec, Postcard, Registry, Store, schema, trace};
 
 /// A key, with what is needed to find its store again in another process: the factory behind every proxy that a
 /// store makes.
 ///
-/// Serializes as a reference: the store's name, the key, the codec, half of the type's fingerprint, the length, and
-/// (unless the store says otherwise) the store's URI without secrets. Decoding one does nothing but check its form.
+/// Serializes as a reference: the store's name, the key, the codec, half of the type's fingerprint, the length,
+/// (unless the store says otherwise) the store's URI without secrets, and a signature if the store signs. Decoding one does nothing but check its form.
 pub struct Stored<C = Postcard> {
     reference: Reference,
     store: OnceLock<Store>,
@@ -76,6 +77,67 @@ impl<C> Stored<C> {
         Ok(self.store.get_or_init(|| store).clone())
     }
 
+    /// The store, unless it wants a signature and the reference has none that gives these rights.
+    async fn allowed(&self, needed: Rights) -> Result<Store> {
+        let store = self.store().await?;
+        if let Some(signer) = store.signer() {
+            signer.check(&self.reference, needed)?;
+        }
+        Ok(store)
+    }
+
+    /// Evicts the target: as [`Store::evict`], for whoever has the proxy and not the store:
+    /// `proxy.factory().evict().await?`. A proxy that is resolved keeps its target.
+    ///
+    /// Errors: those of [`store`](Self::store) and of [`Store::evict`]. At a store that signs also `Denied` if the
+    /// reference gives no right to evict or its signature is wrong, and `Expired` if its time is over. Dropping: as
+    /// [`Store::evict`].
+    pub async fn evict(&self) -> Result<()> {
+        let evict = async { self.allowed(Rights::EVICT).await?.evict(self.key()).await };
+        evict.await.map_err(|error| self.place(error, "evict"))
+    }
+
+    /// The same with these rights at most, and for this long at most, to be handed on as a proxy. Takes no key, and
+    /// can be done again with the result: rights only shrink, and the end only comes nearer.
+    ///
+    /// The end is a time of day: the clocks of this machine and of the reader's must agree, to the second if you count
+    /// in seconds. A store that does not sign does not ask for limits.
+    ///
+    /// Errors: `Unsupported` if the reference is not signed, `TooLarge` if it was limited eight times.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use proxystore_core::{ErrorKind, KeyRing, SecretKey};
+    /// # use proxystore_store::{Proxy, Rights, Store};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> proxystore_core::Result<()> {
+    /// # let connector = proxystore_local::LocalConnector::named("limited");
+    /// # let keys = KeyRing::new(SecretKey::random("2026-11")?);
+    /// let store = Store::builder("jobs").connector(connector).sign(keys).build().await?;
+    /// let proxy = store.proxy(vec![1, 2]).await?;
+    ///
+    /// let hour = Duration::from_secs(3600);
+    /// let limited: Proxy<Vec<i32>> = Proxy::new(proxy.factory().limited(Rights::READ, Some(hour))?);
+    /// assert_eq!(limited.resolve_async().await?, &[1, 2]);
+    /// assert_eq!(limited.factory().evict().await.unwrap_err().kind(), ErrorKind::Denied);
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "sign")]
+    pub fn limited(&self, rights: Rights, time: Option<std::time::Duration>) -> Result<Self> {
+        let grant = self.reference.grant.as_ref().ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported, "the reference is not signed, so no limit would hold")
+                .hint("make the proxy with a store that signs: `.sign(keys)` on its builder")
+        });
+        let grant = grant.and_then(|grant| grant.limited(rights, time));
+        let grant = grant.map_err(|error| self.place(error, "limited"))?;
+        let reference = Reference { grant: Some(grant), ..self.reference.clone() };
+        Ok(Self { store: self.store.clone(), ..Self::inert(reference) })
+    }
+
+    /// Says where an error happened.
+    fn place(&self, error: Error, operation: &'static str) -> Error {
+        error.with("store", self.store_name()).with("operation", operation).with("key", self.key())
+    }
+
     /// Refuses to resolve as another type than the reference says, before anything is asked of the store.
     fn check<T>(&self) -> Result<()>
     where
@@ -98,7 +160,8 @@ impl<C> Stored<C> {
     {
         let start = Instant::now();
         self.check::<T>()?;
-        let store = self.store().await?;
+        let needed = if self.is_ephemeral() { Rights::ALL } else { Rights::READ };
+        let store = self.allowed(needed).await?;
         let found = if self.is_ephemeral() {
             self.take::<T>(&store).await
         } else {
@@ -119,10 +182,12 @@ impl<C> Stored<C> {
                 None => taken.insert(store.take_alone::<T, C>(self.key())?).clone(),
             }
         };
-        let landed = flight.landed().await;
+        // It takes the object, and may have to put it back. One that is late may still bring it to the next call.
+        let landed = flight.landed(Operation::Take, store.timeout().saturating_mul(2)).await?;
         if !matches!(landed, Some(Ok(Some(_)))) {
             // Nothing was taken: the next call may try again.
-            *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+            taken.take_if(|taken| Arc::ptr_eq(taken, &flight));
         }
         let lost = || Error::new(ErrorKind::Unexpected, "the load ended without a result");
         landed.ok_or_else(lost)?.and_then(Store::downcast)
@@ -157,10 +222,7 @@ where
     C: Codec<T>,
 {
     async fn resolve_async(&self) -> Result<Arc<T>> {
-        let resolve = spanned!("proxystore.resolve", self.store_name(), Some(self.key()), self.resolve());
-        resolve.await.map_err(|error| {
-            error.with("store", self.store_name()).with("operation", "resolve").with("key", self.key())
-        })
+        trace::resolving(&self.reference, self.resolve()).await.map_err(|error| self.place(error, "resolve"))
     }
 }
 

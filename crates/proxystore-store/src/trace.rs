@@ -1,4 +1,8 @@
-//! Spans around the operations of a store (feature `tracing`), under the target `proxystore`.
+//! Spans around the operations of a store (feature `tracing`), under the target `proxystore`, and how they join the
+//! trace that a reference carries.
+
+use crate::TraceParent;
+use crate::reference::Reference;
 
 /// Runs a future inside a span with the store's name and the key, if there is one.
 macro_rules! spanned {
@@ -25,3 +29,40 @@ pub(crate) fn in_current_span<F: Future>(future: F) -> impl Future<Output = F::O
     #[cfg(not(feature = "tracing"))]
     return future;
 }
+
+/// Runs the resolve of a proxy in its span, which joins the trace that the reference carries, if it does.
+pub(crate) fn resolving<F: Future>(reference: &Reference, future: F) -> impl Future<Output = F::Output> {
+    #[cfg(feature = "tracing")]
+    {
+        let span = tracing::debug_span!(
+            target: "proxystore",
+            "proxystore.resolve",
+            store = reference.store,
+            key = %reference.key,
+            trace_id = tracing::field::Empty,
+            parent_id = tracing::field::Empty,
+        );
+        if let Some(parent) = &reference.traceparent {
+            propagation::join(&span, parent);
+        }
+        tracing::Instrument::instrument(future, span)
+    }
+    #[cfg(not(feature = "tracing"))]
+    {
+        let _ = reference;
+        future
+    }
+}
+
+/// The span that a new reference carries, if traces are carried on.
+pub(crate) fn parent() -> Option<TraceParent> {
+    #[cfg(feature = "tracing")]
+    return propagation::current();
+    #[cfg(not(feature = "tracing"))]
+    return None;
+}
+
+#[cfg(feature = "tracing")]
+mod propagation;
+#[cfg(feature = "tracing")]
+pub use propagation::{Propagator, propagate};

@@ -1,6 +1,6 @@
 //! Which stores a reference may open.
 
-use proxystore_core::{Result, Uri};
+use proxystore_core::{Result, Uri, WithTransform};
 
 /// What the program lets references do that come from elsewhere.
 ///
@@ -23,9 +23,12 @@ impl Trust {
     /// Allows stores at the places that these URIs name.
     ///
     /// A place is matched exactly in scheme, hosts, ports and options (`prefix` among them), and in whole path
-    /// segments from the left: `file:///data` allows `file:///data/images` and not `file:///database`. A user and
-    /// password in a rule are this program's own, and are used for the stores that it allows. References carry the
-    /// real path of a directory, so name it without symbolic links.
+    /// segments from the left: `file:///data` allows `file:///data/images` and not `file:///database`. A user, a
+    /// password and the options that concern only this process (`ca`, `timeout`, …) are used for the stores that the
+    /// rule allows. References carry the real path of a directory, so name it without symbolic links.
+    ///
+    /// A rule that names transforms, as in `redis://host?via=encrypt`, allows stores with exactly these; one that names
+    /// none allows stores with any, and so objects that are *not* encrypted.
     ///
     /// Errors with `Config` if a URI is not legal.
     ///
@@ -39,8 +42,17 @@ impl Trust {
     }
 }
 
-/// Whether `uri` is the place `rule`, or lies below it. Both are identities.
+/// Whether `uri` is the place `rule`, or lies below it. Both are identities. A rule that names transforms covers stores
+/// with exactly these, one that names none covers stores with any.
 pub(crate) fn covers(rule: &Uri, uri: &Uri) -> bool {
+    let any = rule.option(WithTransform::OPTION).is_none();
+    let bare;
+    let uri = if any {
+        bare = uri.clone().without_option(WithTransform::OPTION);
+        &bare
+    } else {
+        uri
+    };
     let mut segments = uri.segments();
     rule.scheme() == uri.scheme()
         && rule.hosts().eq(uri.hosts())
@@ -61,6 +73,8 @@ mod tests {
         assert!(covered("file:///data", "file:///data"));
         assert!(covered("file:///data", "file:///data/images"));
         assert!(covered("redis://h:6379/0?prefix=a", "redis://h:6379/0?prefix=a"));
+        assert!(covered("file:///data", "file:///data?via=zstd,encrypt"));
+        assert!(covered("file:///data?via=encrypt", "file:///data/images?via=encrypt"));
     }
 
     #[test]
@@ -70,6 +84,8 @@ mod tests {
             ("file:///data", "file:///"),
             ("file:///data/images", "file:///data"),
             ("file:///data", "s3:///data"),
+            ("file:///data?via=encrypt", "file:///data"),
+            ("file:///data?via=encrypt", "file:///data?via=zstd,encrypt"),
             ("redis://h:6379/0", "redis://h:6380/0"),
             ("redis://h:6379/0", "redis://h:6379/1"),
             ("redis://h:6379/0", "redis://h.evil:6379/0"),

@@ -22,17 +22,21 @@
 //! ```
 //!
 //! # Features
-//! `local` and `file` are on by default; `redis`, `redis-tls`, `redis-cluster`, `json`, `msgpack`, `blocking`, `tracing`, or `full`.
-//! A feature that names a connector is a module here, a crate `proxystore-…` and a URI scheme.
+//! `local` and `file` are on by default; `redis`, `redis-tls`, `redis-cluster`, `json`, `msgpack`, `zstd`, `lz4`,
+//! `encrypt`, `blocking`, `metrics`, `tracing`, or `full`. A feature that names a connector is a module here, a crate
+//! `proxystore-…` and a URI scheme.
 
 #[cfg(feature = "blocking")]
 pub use proxystore_core::Transparent;
 pub use proxystore_core::{
     Backoff, Bytes, Capabilities, Connector, ConnectorConfig, ConnectorInfo, Driver, DynFactory, Error,
-    ErrorKind, Factory, Id, Key, KeyHint, Mode, Options, Origin, Payload, PutOptions, Reach, Resolve, Result,
-    Secret, Tags, Uri, Value, Watch, async_trait,
+    ErrorKind, Factory, Id, Key, KeyHint, KeyRing, Keys, Mode, Options, Origin, Payload, Policy, PutOptions,
+    Reach, Resolve, Result, Secret, SecretKey, Tags, Transfer, Transform, Uri, Value, Watch, async_trait,
 };
 pub use proxystore_store::*;
+
+/// Policies and transforms: what stands between a store and its connector.
+pub use proxystore_layers as layers;
 
 /// The vocabulary whole: `proxystore_core::Proxy` is a proxy with any factory, which the alias here narrows to stores.
 pub use proxystore_core;
@@ -44,9 +48,12 @@ pub use proxystore_local as local;
 #[cfg(feature = "redis")]
 pub use proxystore_redis as redis;
 
-/// Makes the connectors of the enabled features known to the [global registry](Registry::global), and says which
-/// stores the references that this process receives may open. Call it once, at the start; calling it again replaces
-/// the rule.
+/// Makes the connectors and compressions of the enabled features known to the [global registry](Registry::global),
+/// gives all stores the [standard policies](layers::Policies::standard), and says which stores the references that this
+/// process receives may open. Call it once, at the start; calling it again replaces the rule.
+///
+/// Encryption needs keys, and is installed by itself:
+/// `Registry::global().install_transform(layers::Encrypt::new(keys))`.
 ///
 /// ```
 /// use proxystore::Trust;
@@ -62,6 +69,11 @@ pub fn install(trust: Trust) {
     registry.install(file::DRIVER);
     #[cfg(feature = "redis")]
     registry.install(self::redis::DRIVER);
+    #[cfg(feature = "zstd")]
+    registry.install_transform(layers::Compress::zstd());
+    #[cfg(feature = "lz4")]
+    registry.install_transform(layers::Compress::lz4());
+    registry.set_policies(layers::Policies::standard);
     registry.set_trust(trust);
 }
 

@@ -17,6 +17,28 @@ fn value(found: Result<Option<AnyTarget>>) -> Option<u32> {
     found.unwrap().map(|target| *target.downcast::<u32>().unwrap())
 }
 
+async fn loaded<F>(cache: &Arc<Cache>, slot: Slot, load: impl Fn() -> F) -> Result<Option<AnyTarget>>
+where
+    F: Future<Output = Loaded> + Send + 'static,
+{
+    cache.load(slot, Duration::from_secs(60), || (Transfer::default(), load())).await
+}
+
+/// A flight that is joined, or begun by `load`.
+fn boarded<F>(cache: &Arc<Cache>, load: impl Fn() -> F) -> Arc<Flight>
+where
+    F: Future<Output = Loaded> + Send + 'static,
+{
+    match cache.join(&slot("k"), &|| (Transfer::default(), load())).unwrap() {
+        Joined::Flight(flight) => flight,
+        Joined::Cached(_) => panic!("it is cached"),
+    }
+}
+
+fn runtime(start_paused: bool) -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(start_paused).build().unwrap()
+}
+
 /// A load that begins, tells so, and waits to be released.
 #[derive(Default)]
 struct Gate {
@@ -55,12 +77,12 @@ impl Gate {
 
 #[tokio::test]
 async fn many_callers_cost_one_load_even_if_most_leave() {
-    let (cache, gate) = (Cache::new(16, 1 << 20), Arc::new(Gate::default()));
+    let (cache, gate) = (Cache::new("test", 16, 1 << 20), Arc::new(Gate::default()));
     let mut callers: Vec<_> = (0..1000)
         .map(|_| {
             let (cache, gate) = (cache.clone(), gate.clone());
             tokio::spawn(
-                async move { value(cache.load(slot("k"), || gate.clone().load(target(7, 4))).await) },
+                async move { value(loaded(&cache, slot("k"), || gate.clone().load(target(7, 4))).await) },
             )
         })
         .collect();
@@ -83,11 +105,11 @@ async fn many_callers_cost_one_load_even_if_most_leave() {
 
 #[tokio::test]
 async fn the_last_caller_to_leave_ends_the_load() {
-    let (cache, gate) = (Cache::new(16, 1 << 20), Arc::new(Gate::default()));
+    let (cache, gate) = (Cache::new("test", 16, 1 << 20), Arc::new(Gate::default()));
     for round in 1..=3 {
         let (inner, load) = (cache.clone(), gate.clone());
         let caller =
-            tokio::spawn(async move { inner.load(slot("k"), || load.clone().load(target(7, 4))).await });
+            tokio::spawn(async move { loaded(&inner, slot("k"), || load.clone().load(target(7, 4))).await });
         gate.until(&gate.begun, round).await;
         caller.abort();
         gate.until(&gate.ended, round).await;
@@ -97,30 +119,32 @@ async fn the_last_caller_to_leave_ends_the_load() {
 
 #[tokio::test]
 async fn an_evict_during_a_load_keeps_the_value_out() {
-    let (cache, gate) = (Cache::new(16, 1 << 20), Arc::new(Gate::default()));
+    let (cache, gate) = (Cache::new("test", 16, 1 << 20), Arc::new(Gate::default()));
     let (inner, load) = (cache.clone(), gate.clone());
     let caller =
-        tokio::spawn(async move { value(inner.load(slot("k"), || load.clone().load(target(7, 4))).await) });
+        tokio::spawn(
+            async move { value(loaded(&inner, slot("k"), || load.clone().load(target(7, 4))).await) },
+        );
     gate.until(&gate.begun, 1).await;
     cache.forget(&slot("k").key);
     gate.open.notify_one();
     assert_eq!(caller.await.unwrap(), Some(7));
     assert!(!cache.contains(&slot("k").key));
     // A load that begins after the evict is cached.
-    assert_eq!(value(cache.load(slot("k"), || async { target(8, 4) }).await), Some(8));
+    assert_eq!(value(loaded(&cache, slot("k"), || async { target(8, 4) }).await), Some(8));
     assert!(cache.contains(&slot("k").key));
 }
 
 #[tokio::test]
 async fn absence_older_than_the_question_is_not_believed() {
-    let (cache, gate) = (Cache::new(16, 1 << 20), Arc::new(Gate::default()));
+    let (cache, gate) = (Cache::new("test", 16, 1 << 20), Arc::new(Gate::default()));
     let (inner, load) = (cache.clone(), gate.clone());
     let early =
-        tokio::spawn(async move { value(inner.load(slot("k"), || load.clone().load(Ok(None))).await) });
+        tokio::spawn(async move { value(loaded(&inner, slot("k"), || load.clone().load(Ok(None))).await) });
     gate.until(&gate.begun, 1).await;
     // Now the object is put, and somebody asks who knows that.
     let inner = cache.clone();
-    let mut late = Box::pin(async move { value(inner.load(slot("k"), || async { target(7, 4) }).await) });
+    let mut late = Box::pin(async move { value(loaded(&inner, slot("k"), || async { target(7, 4) }).await) });
     assert!(tokio::time::timeout(Duration::ZERO, &mut late).await.is_err(), "it joined the load under way");
     gate.open.notify_one();
     assert_eq!(early.await.unwrap(), None);
@@ -129,47 +153,56 @@ async fn absence_older_than_the_question_is_not_believed() {
 
 #[tokio::test]
 async fn failures_reach_all_and_are_not_cached() {
-    let cache = Cache::new(16, 1 << 20);
+    let cache = Cache::new("test", 16, 1 << 20);
     let failure = || async { Err(Error::new(ErrorKind::Unavailable, "down")) };
-    assert_eq!(cache.load(slot("k"), failure).await.unwrap_err().kind(), ErrorKind::Unavailable);
-    assert_eq!(value(cache.load(slot("k"), || async { target(7, 4) }).await), Some(7));
+    assert_eq!(loaded(&cache, slot("k"), failure).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(value(loaded(&cache, slot("k"), || async { target(7, 4) }).await), Some(7));
 }
 
 #[tokio::test]
 async fn a_load_that_panics_is_an_error_and_not_a_hang() {
-    let cache = Cache::new(16, 1 << 20);
+    let cache = Cache::new("test", 16, 1 << 20);
     let loads = AtomicUsize::new(0);
     let panics = || {
         loads.fetch_add(1, Ordering::SeqCst);
         async { panic!("a decoder that panics") }
     };
-    let error = cache.load(slot("k"), panics).await.unwrap_err();
+    let error = loaded(&cache, slot("k"), panics).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unexpected);
     assert!(loads.load(Ordering::SeqCst) <= 3);
-    assert_eq!(value(cache.load(slot("k"), || async { target(7, 4) }).await), Some(7));
+    assert_eq!(value(loaded(&cache, slot("k"), || async { target(7, 4) }).await), Some(7));
 }
 
 #[tokio::test]
 async fn bounded_by_count_and_by_bytes() {
     let fill = async |cache: &Arc<Cache>, objects: u32, bytes: u64| {
         for i in 0..objects {
-            let found = cache.load(slot(&format!("{bytes}-{i}")), || async move { target(i, bytes) }).await;
+            let found =
+                loaded(cache, slot(&format!("{bytes}-{i}")), || async move { target(i, bytes) }).await;
             assert_eq!(value(found), Some(i));
         }
         (0..objects).filter(|i| cache.contains(&slot(&format!("{bytes}-{i}")).key)).collect::<Vec<_>>()
     };
-    assert_eq!(fill(&Cache::new(16, 1 << 20), 100, 1).await, (84..100).collect::<Vec<_>>());
-    assert_eq!(fill(&Cache::new(1000, 1 << 20), 100, 100 << 10).await, (90..100).collect::<Vec<_>>());
-    assert_eq!(fill(&Cache::new(16, 1 << 20), 2, 1 << 20).await, [1], "one object may fill the cache");
-    assert_eq!(fill(&Cache::new(16, 1 << 20), 2, (1 << 20) + 1).await, [0u32; 0], "a larger one is not kept");
-    assert_eq!(fill(&Cache::new(0, 1 << 20), 2, 1).await, [0u32; 0]);
-    assert_eq!(fill(&Cache::new(16, 0), 2, 1).await, [0u32; 0]);
+    assert_eq!(fill(&Cache::new("test", 16, 1 << 20), 100, 1).await, (84..100).collect::<Vec<_>>());
+    assert_eq!(fill(&Cache::new("test", 1000, 1 << 20), 100, 100 << 10).await, (90..100).collect::<Vec<_>>());
+    assert_eq!(
+        fill(&Cache::new("test", 16, 1 << 20), 2, 1 << 20).await,
+        [1],
+        "one object may fill the cache"
+    );
+    assert_eq!(
+        fill(&Cache::new("test", 16, 1 << 20), 2, (1 << 20) + 1).await,
+        [0u32; 0],
+        "a larger one is not kept"
+    );
+    assert_eq!(fill(&Cache::new("test", 0, 1 << 20), 2, 1).await, [0u32; 0]);
+    assert_eq!(fill(&Cache::new("test", 16, 0), 2, 1).await, [0u32; 0]);
 }
 
 #[tokio::test]
 async fn another_type_or_codec_is_another_load() {
-    let cache = Cache::new(16, 1 << 20);
-    assert_eq!(value(cache.load(slot("k"), || async { target(7, 4) }).await), Some(7));
+    let cache = Cache::new("test", 16, 1 << 20);
+    assert_eq!(value(loaded(&cache, slot("k"), || async { target(7, 4) }).await), Some(7));
     assert!(cache.get(&slot("k")).is_some());
     assert!(cache.get(&Slot { codec: 2, ..slot("k") }).is_none());
     assert!(cache.get(&Slot { type_id: TypeId::of::<u64>(), ..slot("k") }).is_none());
@@ -177,9 +210,54 @@ async fn another_type_or_codec_is_another_load() {
 
 #[tokio::test]
 async fn a_flight_that_landed_just_before_is_not_repeated() {
-    let cache = Cache::new(16, 1 << 20);
-    assert_eq!(value(cache.load(slot("k"), || async { target(7, 4) }).await), Some(7));
+    let cache = Cache::new("test", 16, 1 << 20);
+    assert_eq!(value(loaded(&cache, slot("k"), || async { target(7, 4) }).await), Some(7));
     // This caller looked into the cache before the value was there, and asks for a load only now.
-    let second = cache.load(slot("k"), || async { panic!("a second load") });
+    let second = loaded(&cache, slot("k"), || async { panic!("a second load") });
     assert_eq!(value(second.await), Some(7));
+}
+
+#[test]
+fn a_runtime_that_stands_still_keeps_nobody_waiting() {
+    let (cache, gate) = (Cache::new("test", 16, 1 << 20), Arc::new(Gate::default()));
+    let standing = runtime(false);
+    let _flight = standing.block_on(async {
+        let flight = boarded(&cache, || gate.clone().load(target(7, 4)));
+        gate.until(&gate.begun, 1).await;
+        flight
+    });
+    runtime(true).block_on(async {
+        let others = loaded(&cache, slot("k"), || async { target(8, 4) });
+        let found = tokio::time::timeout(Duration::from_secs(3600), others).await;
+        assert_eq!(value(found.expect("it waits for a runtime that is not driven")), Some(8));
+    });
+    assert!(cache.contains(&slot("k").key));
+}
+
+#[test]
+fn a_lost_runtime_costs_those_who_stay_one_more_load() {
+    let (cache, gate) = (Cache::new("test", 16, 1 << 20), Arc::new(Gate::default()));
+    let lost = runtime(false);
+    // Somebody else waits for the lost load, too.
+    let _flight = lost.block_on(async { boarded(&cache, || gate.clone().load(target(7, 4))) });
+    drop(lost);
+    let found = runtime(true).block_on(loaded(&cache, slot("k"), || async { target(8, 4) }));
+    assert_eq!(value(found), Some(8));
+}
+
+#[tokio::test]
+async fn a_load_that_is_being_left_harms_no_load_that_follows() {
+    let cache = Cache::new("test", 16, 1 << 20);
+    let gates: [Arc<Gate>; 2] = Default::default();
+    let first = boarded(&cache, || gates[0].clone().load(target(7, 4)));
+    // Its last handle is being dropped, and waits for the lock.
+    cache.flights().get_mut(&slot("k")).unwrap().flight = Weak::new();
+    let second = boarded(&cache, || gates[1].clone().load(target(8, 4)));
+    gates[0].open.notify_one();
+    let time = Duration::from_secs(60);
+    assert_eq!(value(first.landed(Operation::Get, time).await.unwrap().unwrap()), Some(7));
+    cache.forget(&slot("k").key);
+    gates[1].open.notify_one();
+    assert_eq!(value(second.landed(Operation::Get, time).await.unwrap().unwrap()), Some(8));
+    assert!(!cache.contains(&slot("k").key), "an evicted value is cached");
 }

@@ -136,6 +136,43 @@ fn self_describing_formats_are_limited_too() {
 }
 
 #[test]
+fn a_number_of_elements_that_cannot_be_true_makes_no_room() {
+    thread_local!(static HINT: Cell<usize> = const { Cell::new(0) });
+
+    #[derive(Debug)]
+    struct Roomy;
+
+    impl<'de> Deserialize<'de> for Roomy {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Parts;
+            impl<'de> Visitor<'de> for Parts {
+                type Value = Roomy;
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("parts")
+                }
+                fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Roomy, A::Error> {
+                    HINT.set(seq.size_hint().unwrap());
+                    Ok(Roomy)
+                }
+                fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Roomy, A::Error> {
+                    HINT.set(map.size_hint().unwrap());
+                    Ok(Roomy)
+                }
+            }
+            deserializer.deserialize_any(Parts)
+        }
+    }
+
+    for kind in [0xdd, 0xdf] {
+        let four_billion = [kind, 0xff, 0xff, 0xff, 0xff];
+        let limits = Limits::for_input(four_billion.len());
+        let mut reader = rmp_serde::Deserializer::new(&four_billion[..]);
+        let _ = Roomy::deserialize(limited(&mut reader, &limits));
+        assert_eq!(HINT.take(), 65_541);
+    }
+}
+
+#[test]
 fn the_formats_own_errors_stay() {
     assert_eq!(decode::<u32>(&[]).unwrap_err(), postcard::Error::DeserializeUnexpectedEnd.to_string());
 }

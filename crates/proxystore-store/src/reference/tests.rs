@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::grant::any_grant;
 
 fn by_name() -> Reference {
     Reference {
@@ -11,6 +12,8 @@ fn by_name() -> Reference {
         fingerprint: Some([9; 8]),
         length: 100_000_000,
         ephemeral: false,
+        traceparent: None,
+        grant: None,
     }
 }
 
@@ -18,8 +21,14 @@ fn by_uri(uri: &str) -> Reference {
     Reference { spec: Spec::Uri(uri.parse().unwrap()), ..by_name() }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+fn traced() -> Reference {
+    let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().unwrap();
+    Reference { traceparent: Some(traceparent), ..by_name() }
+}
+
+fn signed() -> Reference {
+    let grant = Grant::parse(&format!("k1 read@1800000000000 evict {}", "cd".repeat(32))).unwrap();
+    Reference { grant: Some(grant), ..traced() }
 }
 
 #[test]
@@ -54,6 +63,45 @@ fn golden_bytes() {
             "0c66696c653a2f2f2f64617461"
         )
     );
+    assert_eq!(
+        hex(&postcard::to_allocvec(&traced()).unwrap()),
+        concat!(
+            "47",
+            "01",
+            "13",
+            "01",
+            "80c2d72f",
+            "06696d61676573",
+            "abababababababababababababababab",
+            "0909090909090909",
+            "0102030405060708",
+            "4bf92f3577b34da6a3ce929d0e0e4736",
+            "00f067aa0ba902b7",
+            "01"
+        )
+    );
+    let reference = Reference { traceparent: None, ..signed() };
+    assert_eq!(
+        hex(&postcard::to_allocvec(&reference).unwrap()),
+        concat!(
+            "5b",
+            "01",
+            "23",
+            "01",
+            "80c2d72f",
+            "06696d61676573",
+            "abababababababababababababababab",
+            "0909090909090909",
+            "0102030405060708",
+            "026b31",
+            "02",
+            "01",
+            "80a0f1c2b134",
+            "02",
+            "00",
+            "cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd"
+        )
+    );
 }
 
 #[test]
@@ -66,6 +114,14 @@ fn golden_text() {
     assert_eq!(
         serde_json::to_string(&reference).unwrap(),
         r#"{"proxystore":1,"store":"images","key":"vov2xk5lvov2xk5lvov2xk5lvm","codec":"77","length":100000000,"uri":"redis://h:6379/0","ephemeral":true}"#
+    );
+    assert_eq!(
+        serde_json::to_string(&traced()).unwrap(),
+        r#"{"proxystore":1,"store":"images","key":"vov2xk5lvov2xk5lvov2xk5lvm","codec":"postcard","type":"0909090909090909","length":100000000,"identity":"0102030405060708","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}"#
+    );
+    assert_eq!(
+        serde_json::to_string(&signed()).unwrap(),
+        r#"{"proxystore":1,"store":"images","key":"vov2xk5lvov2xk5lvov2xk5lvm","codec":"postcard","type":"0909090909090909","length":100000000,"identity":"0102030405060708","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","grant":"k1 read@1800000000000 evict cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd"}"#
     );
 }
 
@@ -100,12 +156,16 @@ fn credentials_never_travel() {
 #[test]
 fn what_a_reader_does_not_know_is_refused() {
     let bytes = by_name().encode();
-    for (at, value) in [(0, 2), (0, 0), (1, 16), (1, 0x83)] {
+    for (at, value) in [(0, 2), (0, 0), (1, 64), (1, 0x83)] {
         let mut newer = bytes.clone();
         newer[at] = value;
         assert!(Reference::decode(&newer).unwrap_err().contains("newer version"));
     }
-    let text = serde_json::to_string(&by_name()).unwrap();
+    let mut zero = traced().encode();
+    let trace_id = zero.len() - TraceParent::LEN;
+    zero[trace_id..trace_id + 16].fill(0);
+    assert_eq!(Reference::decode(&zero).unwrap_err(), ILLEGAL_TRACEPARENT);
+    let text = serde_json::to_string(&traced()).unwrap();
     for (from, to) in [
         ("\"proxystore\":1", "\"proxystore\":2"),
         ("\"length\"", "\"surprise\""),
@@ -113,6 +173,7 @@ fn what_a_reader_does_not_know_is_refused() {
         ("vov2x", "../2x"),
         ("\"identity\"", "\"uri\""),
         ("0102030405060708", "01020304050607zz"),
+        ("00f067aa0ba902b7", "0000000000000000"),
     ] {
         assert!(serde_json::from_str::<Reference>(&text.replace(from, to)).is_err(), "{to}");
     }
@@ -127,8 +188,12 @@ fn any_reference() -> impl Strategy<Value = Reference> {
         any::<[u8; 8]>().prop_map(|bits| Spec::Name(Identity(bits))),
         "(file|redis)://h?(/[a-z é]{1,9}){1,3}".prop_map(|text| { Spec::Uri(text.parse::<Uri>().unwrap()) }),
     ];
-    ("[A-Za-z0-9._-]{1,64}", spec, key, any::<u8>(), any::<Option<[u8; 8]>>(), any::<u64>(), any::<bool>())
-        .prop_map(|(store, spec, key, codec, fingerprint, length, ephemeral)| Reference {
+    let traceparent = any::<Option<([u8; 16], [u8; 8], u8)>>()
+        .prop_map(|ids| ids.and_then(|(trace, parent, flags)| TraceParent::new(trace, parent, flags).ok()));
+    let known = (any::<u8>(), any::<Option<[u8; 8]>>(), any::<u64>(), any::<bool>());
+    let grant = prop::option::of(any_grant());
+    ("[A-Za-z0-9._-]{1,64}", spec, key, known, traceparent, grant).prop_map(
+        |(store, spec, key, (codec, fingerprint, length, ephemeral), traceparent, grant)| Reference {
             store,
             spec,
             key,
@@ -136,7 +201,10 @@ fn any_reference() -> impl Strategy<Value = Reference> {
             fingerprint,
             length,
             ephemeral,
-        })
+            traceparent,
+            grant,
+        },
+    )
 }
 
 proptest! {

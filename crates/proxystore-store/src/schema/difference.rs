@@ -56,10 +56,15 @@ fn take_head<'a>(rest: &mut &'a str) -> Option<&'a str> {
     Some(head)
 }
 
+/// Reads a canonical text, also that of a part.
+fn whole(text: &str) -> Option<Tree<'_>> {
+    let mut text = text.strip_prefix("only ").unwrap_or(text);
+    parse(&mut text, 0).filter(|_| text.is_empty())
+}
+
 /// The first place where the shape that was `expected` and the one that was `stored` differ, in words, such as
 /// ``field `Frame.id`: u32, stored as u64``. `None` if they do not, or if one of them is no canonical text.
 pub fn first_difference(expected: &str, stored: &str) -> Option<String> {
-    let whole = |mut text| parse(&mut text, 0).filter(|_| text.is_empty());
     compare("", &whole(expected)?, &whole(stored)?)
 }
 

@@ -84,7 +84,7 @@ struct Blame {
 impl Blame {
     fn outcome(&self) -> Outcome {
         let reason = format!("it refuses the sample values ({})", self.why);
-        Outcome::NameOnly { path: self.path.clone(), reason }
+        Outcome::Partial { path: self.path.clone(), reason }
     }
 }
 
@@ -173,7 +173,7 @@ impl State {
             return Err(self.too_deep());
         }
         let Ok(id) = self.graph.attach(place, key) else {
-            return Err(self.name_only("its shape depends on its content".into()));
+            return Err(self.partial("its shape depends on its content".into()));
         };
         if self.name.is_empty() {
             self.name = key.name;
@@ -187,7 +187,7 @@ impl State {
     fn give_up(&self) -> Outcome {
         match &self.refused {
             Some(blame) => blame.outcome(),
-            None => Outcome::NameOnly {
+            None => Outcome::Partial {
                 path: self.path(),
                 reason: format!("it takes more than {MAX_STEPS} steps to follow"),
             },
@@ -217,9 +217,9 @@ impl State {
     }
 
     /// Ends the search at something that cannot be followed.
-    pub(super) fn name_only(&mut self, reason: String) -> Refusal {
+    pub(super) fn partial(&mut self, reason: String) -> Refusal {
         let path = self.path();
-        self.stop(Stop::End(Outcome::NameOnly { path, reason }))
+        self.stop(Stop::End(Outcome::Partial { path, reason }))
     }
 
     /// Ends this run: something was learnt that lets the next one go further.
@@ -235,11 +235,7 @@ impl State {
                 fresh |= node.deep.insert(*variant);
             }
         }
-        if fresh {
-            self.again()
-        } else {
-            self.name_only(format!("it nests deeper than {MAX_NESTING} levels"))
-        }
+        if fresh { self.again() } else { self.partial(format!("it nests deeper than {MAX_NESTING} levels")) }
     }
 
     fn begin(&mut self) {
@@ -332,7 +328,7 @@ impl Trace {
             let run = catch_unwind(AssertUnwindSafe(|| self.at(ROOT, PhantomData::<T>).map(drop)));
             let mut state = self.state();
             let state = &mut *state;
-            let end = |path, reason| Outcome::NameOnly { path, reason };
+            let end = |path, reason| Outcome::Partial { path, reason };
             match (run, state.stop.take()) {
                 (Err(_), _) => return end(state.path(), "its Deserialize panics".into()),
                 (_, Some(Stop::End(outcome))) => return outcome,
@@ -368,15 +364,14 @@ pub(super) fn learn<T: DeserializeOwned>(human_readable: bool) -> (String, Outco
     let trace = Trace { state, human_readable };
     let outcome = trace.search::<T>();
     let state = trace.state.into_inner();
-    if outcome == Outcome::Full {
-        if let Some((text, byte_seqs)) = state.graph.text(&state.root) {
-            return (text, outcome, byte_seqs);
+    match (state.graph.text(&state.root), outcome) {
+        (Some((text, byte_seqs)), Outcome::Full) => (text, Outcome::Full, byte_seqs),
+        (Some((text, _)), outcome) => (format!("only {text}"), outcome, Vec::new()),
+        (None, _) => {
+            let reason = "its shape is too large to write down".into();
+            (format!("only {}", state.name), Outcome::Partial { path: state.root, reason }, Vec::new())
         }
-        let reason = "its shape is too large to write down".into();
-        let outcome = Outcome::NameOnly { path: state.root, reason };
-        return (format!("only {}", state.name), outcome, Vec::new());
     }
-    (format!("only {}", state.name), outcome, Vec::new())
 }
 
 /// The key of a value that a visitor of type `V` reads.

@@ -204,7 +204,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
                 let mut state = self.trace.state();
                 let room = state.has_room();
                 let Some(index) = state.graph.pick(id, room) else {
-                    return Err(state.name_only("it has no variant that ends".into()));
+                    return Err(state.partial("it has no variant that ends".into()));
                 };
                 state.graph.nodes[id].entered.push(index);
                 index

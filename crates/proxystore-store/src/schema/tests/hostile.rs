@@ -106,10 +106,10 @@ fn on_a_small_stack(run: impl FnOnce() + Send + 'static) {
 }
 
 #[track_caller]
-fn name_only<T: DeserializeOwned>(place: &str, why: &str) {
+fn partial<T: DeserializeOwned>(place: &str, why: &str) {
     let schema = Schema::learn::<T>(false);
     match schema.outcome() {
-        Outcome::NameOnly { path, reason } => {
+        Outcome::Partial { path, reason } => {
             assert_eq!(path, place);
             assert!(reason.contains(why), "{reason}");
         }
@@ -121,22 +121,41 @@ fn name_only<T: DeserializeOwned>(place: &str, why: &str) {
 
 #[test]
 fn what_cannot_be_followed_says_so() {
-    name_only::<Never>("Never", "no variant that ends");
-    name_only::<Job<Option<Never>>>("Job.meta", "no variant that ends");
-    name_only::<Job<Password>>("Job.meta", "refuses the sample values (not the password)");
-    name_only::<Job<Panics>>("Job", "panics");
-    name_only::<Job<Branching>>("Job.meta[]", "depends on its content");
-    name_only::<Job<Picky>>("Job.meta", "never good enough");
-    name_only::<Job<Huge>>("Job.meta.19996", "more than 20000 steps");
-    assert_eq!(Schema::learn::<Vec<Job<Never>>>(false).text(), "only Job");
+    partial::<Never>("Never", "no variant that ends");
+    partial::<Job<Option<Never>>>("Job.meta", "no variant that ends");
+    partial::<Job<Password>>("Job.meta", "refuses the sample values (not the password)");
+    partial::<Job<Panics>>("Job", "panics");
+    partial::<Job<Branching>>("Job.meta[]", "depends on its content");
+    partial::<Job<Picky>>("Job.meta", "never good enough");
+    partial::<Job<Huge>>("Job.meta.19996", "more than 20000 steps");
+    assert_eq!(Schema::learn::<Job<Huge>>(false).text().matches("u8").count(), 19_996);
+}
+
+#[test]
+fn what_was_seen_tells_parts_apart() {
+    fn text<T: DeserializeOwned>() -> String {
+        Schema::learn::<T>(false).text().to_owned()
+    }
+    let job = "struct Job{id:u32,meta:enum Never{}}";
+    assert_eq!(text::<Job<Never>>(), format!("only {job}"));
+    assert_eq!(text::<Vec<Job<Never>>>(), format!("only seq<{job}>"));
+    assert_eq!(text::<Option<Job<Never>>>(), format!("only option<{job}>"));
+    assert_eq!(text::<(u8, Password)>(), "only (u8,str)");
+    assert_eq!(text::<(u16, Password)>(), "only (u16,str)");
+    // In any order, on any thread.
+    let elsewhere = thread::spawn(|| (text::<Job<Picky>>(), text::<Job<Panics>>(), text::<Job<Branching>>()));
+    let here = (text::<Job<Branching>>(), text::<Job<Panics>>(), text::<Job<Picky>>());
+    assert_eq!(elsewhere.join().unwrap(), (here.2, here.1, here.0));
+    let difference = first_difference(&text::<Job<Never>>(), &text::<Job<Password>>());
+    assert_eq!(difference.unwrap(), "field `Job.meta`: enum Never{}, stored as str");
 }
 
 #[test]
 fn nothing_overflows_a_small_stack() {
     on_a_small_stack(|| {
-        name_only::<Endless>("Endless._inner", "deeper than 64 levels");
-        name_only::<Bottomless>("Bottomless.0.0.0.0.0.0.0", "deeper than 64 levels");
-        name_only::<Deep>("Deep[][][][][][][]", "deeper than 64 levels");
+        partial::<Endless>("Endless._inner", "deeper than 64 levels");
+        partial::<Bottomless>("Bottomless.0.0.0.0.0.0.0", "deeper than 64 levels");
+        partial::<Deep>("Deep[][][][][][][]", "deeper than 64 levels");
     });
 }
 
