@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use proxystore_core::{
     Capabilities, Connector, ConnectorInfo, Error, ErrorKind, Key, Origin, Payload, PutOptions, Reach,
-    Result, Watch, async_trait,
+    Result, Transfer, Watch, async_trait,
 };
 use tokio::task::AbortHandle;
 
 use crate::janitor::{self, Swept};
+use crate::object::Object;
 use crate::pool::Pool;
 use crate::tree::Tree;
 use crate::{FileConfig, root, watch};
@@ -88,6 +89,38 @@ impl FileConnector {
         };
         result.map_err(|error| self.explain(error, operation, Some(key)))
     }
+
+    /// Finds an object, and then gets it by `read`: at once if it is small, or else when there is room for it.
+    async fn find(
+        &self,
+        operation: &'static str,
+        key: &Key,
+        late: ErrorKind,
+        read: impl Fn(&Tree, &Key, Object) -> Result<Option<Payload>> + Copy + Send + 'static,
+    ) -> Result<Option<Payload>> {
+        let find = move |tree: &Tree, key: &Key| match tree.open(key)? {
+            None => Ok(Found::All(None)),
+            Some(object) if object.len() <= SMALL => read(tree, key, object).map(Found::All),
+            Some(object) => Ok(Found::Large(object)),
+        };
+        match self.run(operation, key, late, find).await? {
+            Found::All(object) => Ok(object),
+            Found::Large(object) => {
+                let room = Transfer::current().expect(object.len()).await;
+                room.map_err(|error| self.explain(error, operation, Some(key)))?;
+                self.run(operation, key, late, move |tree, key| read(tree, key, object)).await
+            }
+        }
+    }
+}
+
+/// Up to this many bytes an object is read as soon as it is found.
+const SMALL: u64 = 64 << 10;
+
+/// What the first look finds.
+enum Found {
+    All(Option<Payload>),
+    Large(Object),
 }
 
 #[async_trait]
@@ -102,11 +135,12 @@ impl Connector for FileConnector {
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Payload>> {
-        self.run("get", key, ErrorKind::Timeout, Tree::get).await
+        let read = |_: &Tree, _: &Key, object: Object| object.read().map(Some);
+        self.find("get", key, ErrorKind::Timeout, read).await
     }
 
     async fn exists(&self, key: &Key) -> Result<bool> {
-        self.run("exists", key, ErrorKind::Timeout, Tree::exists).await
+        self.run("exists", key, ErrorKind::Timeout, |tree, key| Ok(tree.open(key)?.is_some())).await
     }
 
     async fn evict(&self, key: &Key) -> Result<()> {
@@ -118,7 +152,7 @@ impl Connector for FileConnector {
     }
 
     async fn take(&self, key: &Key) -> Result<Option<Payload>> {
-        self.run("take", key, ErrorKind::Ambiguous, Tree::take).await
+        self.find("take", key, ErrorKind::Ambiguous, |tree, key, _| tree.take(key)).await
     }
 
     async fn watch(&self, key: &Key) -> Result<Watch> {

@@ -95,6 +95,11 @@ impl Object {
         Ok(Some(Self { file, len, expiry: Expiry(u64::from_le_bytes(expiry)) }))
     }
 
+    /// Its length in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
     /// Reads it, into one buffer of its size.
     pub(crate) fn read(&self) -> Result<Payload> {
         let too_large = |_| {

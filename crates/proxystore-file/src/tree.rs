@@ -123,12 +123,9 @@ impl Tree {
         Ok(())
     }
 
-    pub(crate) fn get(&self, key: &Key) -> Result<Option<Payload>> {
-        self.find(&Place::of(key), key, OFlags::RDONLY)?.map(|object| object.read()).transpose()
-    }
-
-    pub(crate) fn exists(&self, key: &Key) -> Result<bool> {
-        Ok(self.find(&Place::of(key), key, OFlags::RDONLY)?.is_some())
+    /// The object under `key`, opened.
+    pub(crate) fn open(&self, key: &Key) -> Result<Option<Object>> {
+        self.find(&Place::of(key), key, OFlags::RDONLY)
     }
 
     /// The object, if it has not expired.

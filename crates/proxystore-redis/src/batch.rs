@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use futures_util::stream::{self, StreamExt};
-use proxystore_core::{Connector, Key, Payload, PutOptions, Result};
+use proxystore_core::{Connector, Key, Payload, PutOptions, Result, Transfer};
 use redis::{Pipeline, Value};
 
 use crate::RedisConnector;
@@ -77,7 +77,12 @@ impl RedisConnector {
         let mut results = blank(keys.len());
         let mut chunk = Chunk::default();
         let read = |answer| Ok(bytes(answer)?.map(Payload::from));
+        let transfer = Transfer::current();
         for (i, (key, size)) in keys.iter().zip(sizes).enumerate() {
+            let size = match size {
+                Ok(size) => transfer.expect(size).await.map(|()| size),
+                Err(error) => Err(error),
+            };
             match size {
                 Err(error) => results[i] = Err(error),
                 Ok(size) => {

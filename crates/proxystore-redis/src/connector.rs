@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proxystore_core::{
     Bytes, Capabilities, Connector, ConnectorInfo, Error, ErrorKind, Key, Mode, Payload, PutOptions, Reach,
-    Result, Watch, async_trait,
+    Result, Transfer, Watch, async_trait,
 };
 use redis::{Client, Cmd, ConnectionAddr, Pipeline, RedisWrite, Value};
 
@@ -177,12 +177,14 @@ impl RedisConnector {
         }
         // Empty or absent, which a range does not tell; or large.
         let size = if start.is_empty() { 0 } else { len };
+        Transfer::current().expect(size).await?;
         bytes(self.ask("GET", &name, size, Effect::Read).await?)
     }
 
     async fn pull(&self, key: &Key) -> Result<Option<Bytes>> {
         let name = self.name(key);
         let size = self.integer("STRLEN", &name, Effect::Read).await?;
+        Transfer::current().expect(size).await?;
         bytes(self.ask("GETDEL", &name, size, Effect::Once).await?)
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use proxystore_core::Result;
+use proxystore_core::{Result, Transfer};
 use redis::{Pipeline, Value};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -17,8 +17,6 @@ use crate::slot::{Open, Slot};
 
 /// Up to this many bytes an object is small, and goes over the control connection.
 pub(crate) const SMALL: usize = 64 * 1024;
-/// Bytes per second that every network is taken to carry.
-const FLOOR_RATE: u64 = 8 * 1024 * 1024;
 
 /// The connections of a connector, by role.
 pub(crate) struct Lanes {
@@ -61,8 +59,8 @@ impl Lanes {
             return self.call_on(&self.control, commands, effect).await;
         }
         let ahead = Ahead::new(&self.ahead, bytes);
-        let transfer = Duration::from_secs_f64(ahead.total as f64 / FLOOR_RATE as f64);
-        run(Lane::Bulk(&self.bulk), commands, effect, self.timeout + transfer).await
+        let time = self.timeout + Transfer::time_for(ahead.total);
+        run(Lane::Bulk(&self.bulk), commands, effect, time).await
     }
 
     /// Runs small commands on a shared connection.

@@ -1,6 +1,6 @@
 //! A connector that misbehaves on demand, and counts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,6 +10,8 @@ use proxystore_core::{
 };
 use tokio::sync::watch;
 use tokio::time::sleep;
+
+use crate::process::point;
 
 /// The operations of a [`Connector`] that do I/O.
 #[allow(missing_docs, reason = "each is the method of that name")]
@@ -46,6 +48,11 @@ pub enum Fault {
     Truncate(usize),
     /// It works on this key instead.
     OtherKey(Key),
+    /// A [`point`] of this name comes before it: the process may be killed before anything has happened.
+    Point(&'static str),
+    /// A [`point`] of this name comes between what it does and its answer: the process may be killed when the
+    /// operation is applied and the caller does not know.
+    PointAfter(&'static str),
 }
 
 /// Which calls of an operation a fault concerns, counted from 1 at the connector's birth.
@@ -76,6 +83,7 @@ pub struct FaultConnector {
     inner: Arc<dyn Connector>,
     script: Mutex<Vec<(Op, Calls, Fault)>>,
     counts: watch::Sender<HashMap<Op, u64>>,
+    injected: Mutex<BTreeMap<&'static str, u64>>,
     /// Counts the releases: a hanging call waits for the next one.
     releases: watch::Sender<u64>,
 }
@@ -87,6 +95,7 @@ impl FaultConnector {
             inner,
             script: Mutex::default(),
             counts: watch::Sender::default(),
+            injected: Mutex::default(),
             releases: watch::Sender::default(),
         })
     }
@@ -132,6 +141,12 @@ impl FaultConnector {
         self.counts.borrow().values().sum()
     }
 
+    /// How often each kind of fault has happened so far, by the name of its variant: a test of faults that never
+    /// happened shows nothing.
+    pub fn injected(&self) -> BTreeMap<&'static str, u64> {
+        self.injected.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Waits until `op` has been called `n` times in all.
     pub async fn reached(&self, op: Op, n: u64) {
         let mut counts = self.counts.subscribe();
@@ -163,6 +178,10 @@ impl FaultConnector {
                 found = Some(fault.clone());
             }
         }
+        if let Some(fault) = &found {
+            let mut injected = self.injected.lock().unwrap_or_else(PoisonError::into_inner);
+            *injected.entry(fault.name()).or_default() += 1;
+        }
         found
     }
 
@@ -172,6 +191,7 @@ impl FaultConnector {
         match self.count(op) {
             Some(Fault::Fail(error)) => return Err(error),
             Some(Fault::Delay(delay)) => sleep(delay).await,
+            Some(Fault::Point(name)) => point(name),
             Some(Fault::Hang) => {
                 releases.changed().await.expect("the releases live as long as the connector");
             }
@@ -191,6 +211,20 @@ fn fraction(state: &mut u64) -> f64 {
 }
 
 impl Fault {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Fail(_) => "Fail",
+            Self::FailAfter(_) => "FailAfter",
+            Self::Hang => "Hang",
+            Self::Delay(_) => "Delay",
+            Self::Flip(_) => "Flip",
+            Self::Truncate(_) => "Truncate",
+            Self::OtherKey(_) => "OtherKey",
+            Self::Point(_) => "Point",
+            Self::PointAfter(_) => "PointAfter",
+        }
+    }
+
     fn key<'a>(fault: &'a Option<Self>, key: &'a Key) -> &'a Key {
         match fault {
             Some(Self::OtherKey(other)) => other,
@@ -219,6 +253,10 @@ impl Fault {
     fn after<T>(fault: Option<Self>, result: Result<T>) -> Result<T> {
         match fault {
             Some(Self::FailAfter(error)) => Err(error),
+            Some(Self::PointAfter(name)) => {
+                point(name);
+                result
+            }
             _ => result,
         }
     }

@@ -117,7 +117,7 @@
 //! | [`fault`] | a connector around yours that fails, hangs, delays or damages on demand, and counts calls |
 //! | [`tcp_proxy`] | a TCP proxy with black holes, resets, slices and refusals, switched while it runs |
 //! | [`redis`] | a real Redis server for the length of a test |
-//! | [`process`] | the test binary once more, as another process to talk to and to kill |
+//! | [`process`] | the test binary once more, as another process to talk to, and to kill at a named point |
 //! | [`cancel`] | dropping a future at each of its await points; waiting for what must come |
 //! | [`sample`] | objects that tell whether they are whole |
 //! | [`mod@skip`] | tests that cannot run here, counted |

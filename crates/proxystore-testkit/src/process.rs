@@ -23,7 +23,39 @@
 //! }
 //! # }
 //! ```
+//!
+//! # Killing at a named point
+//!
+//! A role marks the places where its death matters with [`point`]. The parent says at which of them it is to be killed,
+//! so that the same thing happens in every run. A [`FaultConnector`](crate::fault::FaultConnector) has points before
+//! and after an operation: `Fault::Point` and `Fault::PointAfter`.
+//!
+//! ```standalone_crate
+//! use proxystore_testkit::process::{self, Role};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! # let directory = tempfile::tempdir().unwrap();
+//! # let file = std::env::var("FILE").unwrap_or_else(|_| format!("{}/state", directory.path().display()));
+//! # let file = &file;
+//! if process::is_role("writer") {
+//!     process::say("I shall write");
+//!     std::fs::write(file, "half a w").unwrap();
+//!     process::point("half-written"); // does nothing, unless the parent stops the role here
+//!     std::fs::write(file, "half a whole").unwrap();
+//!     return;
+//! }
+//! let mut writer = Role::spawn_until("writer", "half-written", &[("FILE", file)]);
+//! writer.kill_at_point().await; // it is dead now, and got no further
+//! assert_eq!(writer.hear().await.as_deref(), Some("I shall write"));
+//! assert_eq!(std::fs::read_to_string(file).unwrap(), "half a w");
+//!
+//! assert!(Role::spawn("writer", &[("FILE", file)]).wait().await.success());
+//! assert_eq!(std::fs::read_to_string(file).unwrap(), "half a whole");
+//! # }
+//! ```
 
+use std::collections::VecDeque;
 use std::io::Write;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -34,9 +66,13 @@ use tokio::time::timeout;
 
 /// Names the role in the child's environment.
 const ROLE: &str = "PROXYSTORE_ROLE";
+/// Names, in the child's environment, the point where it stops.
+const POINT: &str = "PROXYSTORE_POINT";
 /// Begins what the child says, amid what the test harness prints.
 const MARK: &str = "@say ";
-/// How long [`Role::hear`] and [`Role::wait`] wait.
+/// What the child prints when it has stopped at its point.
+const STOPPED: &str = "@stopped";
+/// How long [`Role::hear`], [`Role::kill_at_point`] and [`Role::wait`] wait.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A child process that runs one test function of this binary; killed when dropped.
@@ -46,6 +82,9 @@ pub struct Role {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: Lines<BufReader<ChildStdout>>,
+    /// What it has said and nobody has heard yet.
+    unheard: VecDeque<String>,
+    stopped: bool,
 }
 
 impl Role {
@@ -67,7 +106,13 @@ impl Role {
             .unwrap_or_else(|error| panic!("cannot start the role {name}: {error}"));
         let stdin = child.stdin.take();
         let stdout = BufReader::new(child.stdout.take().expect("a piped stdout")).lines();
-        Self { name: name.into(), child, stdin, stdout }
+        Self { name: name.into(), child, stdin, stdout, unheard: VecDeque::new(), stopped: false }
+    }
+
+    /// As [`spawn`](Self::spawn); the role stops for ever when it comes to this [`point`] for the first time, and
+    /// [`kill_at_point`](Self::kill_at_point) kills it there.
+    pub fn spawn_until(name: &str, point: &str, environment: &[(&str, &str)]) -> Self {
+        Self::spawn(name, &[environment, &[(POINT, point)]].concat())
     }
 
     /// Its process id, while it runs.
@@ -89,15 +134,36 @@ impl Role {
     /// The next line that it [`say`]s, or `None` when it has ended. Panics after 60 seconds of silence.
     /// Cancel-safe: a dropped call loses no line.
     pub async fn hear(&mut self) -> Option<String> {
+        let listen = async { while self.unheard.is_empty() && self.listen().await {} };
+        if timeout(DEADLINE, listen).await.is_err() {
+            panic!("the role {} says nothing", self.name);
+        }
+        self.unheard.pop_front()
+    }
+
+    /// Waits until it has stopped at the point that [`spawn_until`](Self::spawn_until) named, and kills it there with
+    /// SIGKILL. What it has said before can still be [`hear`](Self::hear)d. Panics if it ends elsewhere, or does not
+    /// come there within 60 seconds.
+    pub async fn kill_at_point(&mut self) {
         let listen = async {
-            loop {
-                let line = self.stdout.next_line().await.expect("the role's output")?;
-                if let Some((_, said)) = line.split_once(MARK) {
-                    return Some(said.to_owned());
-                }
+            while !self.stopped {
+                assert!(self.listen().await, "the role {} ended before it came to its point", self.name);
             }
         };
-        timeout(DEADLINE, listen).await.unwrap_or_else(|_| panic!("the role {} says nothing", self.name))
+        if timeout(DEADLINE, listen).await.is_err() {
+            panic!("the role {} does not come to its point", self.name);
+        }
+        self.kill().await;
+    }
+
+    /// Reads one line of its output. `false` when there is no more.
+    async fn listen(&mut self) -> bool {
+        let Some(line) = self.stdout.next_line().await.expect("the role's output") else { return false };
+        if let Some((_, said)) = line.split_once(MARK) {
+            self.unheard.push_back(said.to_owned());
+        }
+        self.stopped |= line.ends_with(STOPPED);
+        true
     }
 
     /// Closes its input, so that its [`hear`] gives `None`, and waits for its end. Panics after 60 seconds.
@@ -134,9 +200,24 @@ macro_rules! role {
 
 /// In a role: one line to the parent's [`Role::hear`].
 pub fn say(line: &str) {
+    print(&format!("{MARK}{line}"));
+}
+
+/// In a role: a place where the parent may kill it. Does nothing, unless the role was spawned to stop here: then it
+/// tells the parent, and blocks this thread for ever.
+pub fn point(name: &str) {
+    if std::env::var(POINT).is_ok_and(|point| point == name) {
+        print(STOPPED);
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+fn print(line: &str) {
     let mut stdout = std::io::stdout().lock();
     // A parent that is gone does not listen; the role finds out when it hears.
-    let _ = writeln!(stdout, "{MARK}{line}").and_then(|()| stdout.flush());
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }
 
 /// In a role: the next line from the parent's [`Role::say`], or `None` when the parent is done or gone.

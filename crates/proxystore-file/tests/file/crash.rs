@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proxystore_core::{Connector, ErrorKind, Id, Key, Payload, PutOptions};
 use proxystore_testkit::cancel::{eventually, poll_and_drop};
+use proxystore_testkit::fault::{Fault, FaultConnector, Op};
 use proxystore_testkit::process::{self, Role};
 use proxystore_testkit::{role, sample, skip};
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -93,6 +95,36 @@ async fn a_sweep_spares_living_writers_of_other_processes() {
     writer.say("are you alive?").await;
     eventually(Duration::from_secs(20), || async { temps(&place.root()) > 0 }).await;
     writer.kill().await;
+}
+
+/// Puts one object over a connector with points around the put.
+#[tokio::test]
+async fn pointed() {
+    role!("crash::pointed");
+    let connector = FaultConnector::new(Arc::new(open(Path::new(&std::env::var("STORE").unwrap())).await));
+    connector.every(Op::Put, Fault::Point("before-put"));
+    let value = sample::make(7, 500_000);
+    connector.put(&key("k"), value.clone().into(), &creating()).await.unwrap();
+    connector.evict(&key("k")).await.unwrap();
+    connector.every(Op::Put, Fault::PointAfter("after-put"));
+    connector.put(&key("k"), value.into(), &creating()).await.unwrap();
+    process::say("answered");
+}
+
+#[tokio::test]
+async fn a_put_is_absent_before_and_whole_after_although_the_writer_never_knew() {
+    for (point, there) in [("before-put", None), ("after-put", Some(7))] {
+        let place = Place::new().await;
+        let root = place.root().display().to_string();
+        let mut writer = Role::spawn_until("crash::pointed", point, &[("STORE", &root)]);
+        writer.kill_at_point().await;
+        assert_eq!(writer.hear().await, None, "the put was answered");
+        let object = place.connector.get(&key("k")).await.unwrap();
+        assert_eq!(object.map(|object| sample::seed(object).unwrap()), there, "killed {point}");
+        // A second writer, which retries, finds that out.
+        let again = place.connector.put(&key("k"), sample::make(7, 500_000).into(), &creating()).await;
+        assert_eq!(again.err().map(|error| error.kind()), there.map(|_| ErrorKind::Exists));
+    }
 }
 
 #[tokio::test]
