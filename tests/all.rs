@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is what a test reports")]
 
 mod compile_fail;
+mod faults;
+mod metrics;
 mod operations;
 mod redaction;
+mod signed;
 mod single_flight;
 mod stores;
 mod trust;

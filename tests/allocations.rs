@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation is what a test reports")]
 
 use std::alloc::System;
+use std::time::Duration;
 
-use proxystore::{Postcard, Proxy, Raw, Registry, Store, Trust};
+use proxystore::{KeyRing, Postcard, Proxy, Raw, Registry, Rights, SecretKey, Store, Trust};
 use proxystore_testkit::tcp_proxy::TcpProxy;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -60,6 +61,16 @@ fn a_million_altered_references_do_nothing() {
             .await
             .unwrap();
         let by_name = named.proxy_from_key::<String, Raw>("some/key".parse().unwrap());
+        let keys = KeyRing::new(SecretKey::random("k1").unwrap());
+        let signed = Store::builder("images")
+            .shared_connector(store.connector().clone())
+            .sign(keys)
+            .build()
+            .await
+            .unwrap();
+        let signed = signed.proxy(vec![1u8]).await.unwrap();
+        let hour = Some(Duration::from_secs(3600));
+        let limited: Proxy<Vec<u8>> = Proxy::new(signed.factory().limited(Rights::READ, hour).unwrap());
         let file = serde_json::to_string(&proxy).unwrap();
         let uri = format!("redis://{}/0", target.addr());
         let redis = file.replace(&format!("file://{}", dir.path().display()), &uri);
@@ -68,6 +79,8 @@ fn a_million_altered_references_do_nothing() {
             postcard::to_allocvec(&proxy).unwrap(),
             postcard::to_allocvec(&by_name).unwrap(),
             postcard::to_allocvec(&redis_proxy).unwrap(),
+            postcard::to_allocvec(&limited).unwrap(),
+            serde_json::to_vec(&limited).unwrap(),
             file.into_bytes(),
             redis.into_bytes(),
         ]

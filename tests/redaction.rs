@@ -2,8 +2,13 @@
 
 use std::fmt::Debug;
 
-use proxystore::{ConnectorConfig, ErrorKind, Key, Registry, Store, StoreConfig, Trust, Uri};
+use proxystore::{
+    ConnectorConfig, ErrorKind, Json, Key, MsgPack, Postcard, Raw, Registry, Store, StoreConfig, Trust, Uri,
+};
 use proxystore_testkit::redis::RedisServer;
+use serde::{Deserialize, Serialize};
+
+use crate::stores;
 
 const CANARY: &str = "c4n4ry-p4ssw0rd";
 
@@ -72,6 +77,10 @@ async fn a_password_is_shown_nowhere() {
         format!("{uri}#fragment"),
         uri.replace("redis://", "rediss://"),
         uri.replace("redis://", "nosuch://"),
+        format!("nosuch://h?password={CANARY}"),
+        format!("redis://h?password={CANARY}"),
+        format!("redis://h?password={CANARY}&via=nosuch"),
+        format!("redis://h:1234/{CANARY}@h/0"),
         format!("{uri}/notadb"),
         format!("redis://:{CANARY}@127.0.0.1:1/0"),
     ];
@@ -80,8 +89,10 @@ async fn a_password_is_shown_nowhere() {
         assert_ne!(error.kind(), ErrorKind::Unexpected, "{error}");
         shown.error(&error);
     }
-    let toml = format!("name = \"x\"\nuri = \"redis://:{CANARY}@h\"\nsurprise = 1");
-    shown.error(&StoreConfig::from_toml(&toml).unwrap_err());
+    for setting in ["surprise = 1".into(), format!("populate = \"redis://:{CANARY}@h\"")] {
+        let toml = format!("name = \"x\"\nuri = \"redis://:{CANARY}@h\"\n{setting}");
+        shown.error(&StoreConfig::from_toml(&toml).unwrap_err());
+    }
     shown.error(
         &store
             .proxy_from_key::<u8, proxystore::Postcard>(Key::random().unwrap())
@@ -101,4 +112,34 @@ async fn panics_show_no_secret() {
     let panic = std::panic::catch_unwind(|| panic!("{uri:?} {:?}", uri.password())).unwrap_err();
     let text = panic.downcast_ref::<String>().unwrap();
     assert!(text.contains("***") && !text.contains(CANARY), "{text}");
+}
+
+/// A number, which refuses every text by quoting it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+struct Quoting;
+
+impl TryFrom<String> for Quoting {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        Err(format!("{text} is no number"))
+    }
+}
+
+#[tokio::test]
+async fn a_stored_value_is_not_shown_by_errors() {
+    let store = stores::local().await.store("values").await;
+    let mut shown = Shown::default();
+    macro_rules! refused {
+        ($value:expr, $Codec:ty as $($Type:ty),*) => {
+            let key = store.put($value).codec::<$Codec>().await.unwrap();
+            $( shown.error(&store.get::<$Type>(&key).codec::<$Codec>().await.unwrap_err()); )*
+        };
+    }
+    let text = String::from(CANARY);
+    refused!(&text, Json as u32, Quoting, Vec<u32>);
+    refused!(&text, MsgPack as u32, Quoting, Vec<u32>);
+    refused!(&text, Postcard as u32, Quoting, Vec<u32>);
+    refused!(&[CANARY.as_bytes(), &[0xff]].concat(), Raw as String);
+    shown.check();
 }

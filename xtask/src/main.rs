@@ -10,6 +10,7 @@ mod features;
 mod metadata;
 mod redis;
 mod sh;
+mod soak;
 mod test;
 mod tidy;
 
@@ -25,6 +26,7 @@ cargo xtask <verb>
   deps       how many crates a user gets, and which ones nobody may get
   tidy       the house rules: see xtask/src/tidy.rs
              --bless         the golden bytes hold: record the wire types as they are now
+  soak       the tests under faults, ten times as long: about an hour
   ci         check, features, deps, test, and cargo-deny if it is installed";
 
 fn main() -> ExitCode {
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         ["deps"] => deps::run_all(),
         ["tidy"] => tidy::run_all(false),
         ["tidy", "--bless"] => tidy::run_all(true),
+        ["soak"] => soak::run_all(),
         ["ci"] => ci::run_all(),
         [] | ["help" | "--help" | "-h"] => {
             println!("{HELP}");
