@@ -57,11 +57,12 @@ impl Policy for Policies {
     async fn around<T: Reply>(&self, call: &Call<'_>, attempts: &dyn Attempts<T>) -> Result<T> {
         let timed = Within::new(&self.timeout, call, attempts);
         let limited = Within::new(&self.limit, call, &timed);
-        let tried: &dyn Attempts<T> = &Within::new(&self.retry, call, &limited);
+        let tried = Within::new(&self.retry, call, &limited);
         #[cfg(feature = "metrics")]
-        let tried: &dyn Attempts<T> = &Within::new(&self.metrics, call, tried);
+        let tried = Within::new(&self.metrics, call, &tried);
         #[cfg(feature = "tracing")]
-        let tried: &dyn Attempts<T> = &Within::new(&self.trace, call, tried);
+        return self.trace.around(call, &tried).await;
+        #[cfg(not(feature = "tracing"))]
         tried.begin().await
     }
 }

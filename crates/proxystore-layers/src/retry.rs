@@ -46,7 +46,8 @@ impl Policy for Retry {
     async fn around<T: Reply>(&self, call: &Call<'_>, attempts: &dyn Attempts<T>) -> Result<T> {
         let start = Instant::now();
         let limit = self.backoff.timeout;
-        let mut delays = self.backoff.delays();
+        // Made when it is needed: it asks the operating system for randomness.
+        let mut delays = None;
         let mut last: Option<Error> = None;
         let mut number = 0;
         loop {
@@ -58,6 +59,7 @@ impl Policy for Retry {
                 Ok(reply) => return Ok(reply),
                 Err(error) => error,
             };
+            let delays = delays.get_or_insert_with(|| self.backoff.delays());
             let delay = delays.next().unwrap_or(self.backoff.max);
             if !may_repeat(call, &error) || number >= self.attempts || start.elapsed() + delay >= limit {
                 return Err(of_all(error, number, last.as_ref()));

@@ -1,5 +1,8 @@
 //! A deadline for each attempt.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use proxystore_core::{Attempts, Call, Operation, Policy, Reply, Result, Transfer};
@@ -59,6 +62,11 @@ pub(crate) async fn within<T>(
     base: Duration,
     attempt: &mut (impl Future<Output = Result<T>> + Unpin),
 ) -> Option<Result<T>> {
+    // What is there at once needs no timer.
+    let first = poll_fn(|context| Poll::Ready(Pin::new(&mut *attempt).poll(context)));
+    if let Poll::Ready(result) = first.await {
+        return Some(result);
+    }
     loop {
         let until = || start + base + Transfer::time_for(call.bytes());
         let waited = until();

@@ -1,13 +1,15 @@
 //! Many objects at a time: pipelines, in chunks.
 
 use std::future::Future;
+use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
-use proxystore_core::{Connector, Key, Payload, PutOptions, Result, Transfer};
+use proxystore_core::{Connector, Key, Payload, PutOptions, Result};
 use redis::{Pipeline, Value};
+use tokio::time::timeout;
 
 use crate::RedisConnector;
-use crate::connector::{bytes, check_size, effect_of, integer, set, stored};
+use crate::connector::{bytes, check_size, effect_of, expect, integer, set, stored};
 use crate::error::{self, Effect};
 
 /// Commands in one pipeline, at most.
@@ -16,6 +18,9 @@ const CHUNK_COUNT: usize = 512;
 const CHUNK_BYTES: u64 = 8 * 1024 * 1024;
 /// Keys of a cluster lie on several nodes, so that each has a command of its own; so many at once.
 pub(crate) const SINGLES: usize = 64;
+
+/// How long clearing may take in all: more than many millions of objects need.
+const CLEAR: Duration = Duration::from_secs(600);
 
 /// A pipeline, and which items of the batch its commands are for.
 #[derive(Default)]
@@ -77,10 +82,9 @@ impl RedisConnector {
         let mut results = blank(keys.len());
         let mut chunk = Chunk::default();
         let read = |answer| Ok(bytes(answer)?.map(Payload::from));
-        let transfer = Transfer::current();
         for (i, (key, size)) in keys.iter().zip(sizes).enumerate() {
             let size = match size {
-                Ok(size) => transfer.expect(size).await.map(|()| size),
+                Ok(size) => expect(size).await.map(|()| size),
                 Err(error) => Err(error),
             };
             match size {
@@ -151,6 +155,11 @@ impl RedisConnector {
 
     /// Removes the names below the prefix. What is put meanwhile may stay or go.
     pub(crate) async fn clear_prefix(&self) -> Result<()> {
+        let late = |_| error::late(Effect::Idempotent, true, CLEAR);
+        timeout(CLEAR, self.clear_all()).await.map_err(late)?
+    }
+
+    async fn clear_all(&self) -> Result<()> {
         #[cfg(feature = "cluster")]
         if let Some(conn) = self.lanes.cluster().await? {
             return self.clear_cluster(conn).await;

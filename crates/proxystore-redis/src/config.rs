@@ -197,6 +197,10 @@ impl RedisConfig {
             }
             _ if !(1..=64).contains(&self.bulk) => bad("the option `bulk` is not 1 to 64"),
             _ if self.timeout.is_zero() || self.connect_timeout.is_zero() => bad("a timeout is zero"),
+            // References carry it.
+            _ if self.identity().to_string().parse::<Uri>().is_err() => {
+                bad("there are too many hosts for a URI")
+            }
             _ => Ok(()),
         }
     }

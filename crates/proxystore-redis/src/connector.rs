@@ -177,14 +177,14 @@ impl RedisConnector {
         }
         // Empty or absent, which a range does not tell; or large.
         let size = if start.is_empty() { 0 } else { len };
-        Transfer::current().expect(size).await?;
+        expect(size).await?;
         bytes(self.ask("GET", &name, size, Effect::Read).await?)
     }
 
     async fn pull(&self, key: &Key) -> Result<Option<Bytes>> {
         let name = self.name(key);
         let size = self.integer("STRLEN", &name, Effect::Read).await?;
-        Transfer::current().expect(size).await?;
+        expect(size).await?;
         bytes(self.ask("GETDEL", &name, size, Effect::Once).await?)
     }
 
@@ -278,6 +278,15 @@ pub(crate) fn check_size(value: &Payload) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(ErrorKind::TooLarge, "Redis takes at most 512 MiB").with("bytes", value.len()))
+}
+
+/// Makes room for an object of the size that the server says. A size that cannot be is not waited for.
+pub(crate) async fn expect(size: u64) -> Result<()> {
+    if size > MAX_VALUE as u64 {
+        return Err(Error::new(ErrorKind::Corrupt, "the server says that the object is larger than any is")
+            .with("bytes", size));
+    }
+    Transfer::current().expect(size).await
 }
 
 /// The command that stores `value`, which is copied into it once.

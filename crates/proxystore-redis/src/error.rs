@@ -107,7 +107,10 @@ fn of_server(code: &str, detail: &str) -> Error {
             Error::new(ErrorKind::Config, "the server has no such database")
         }
         "ERR" if detail.contains("AUTH") => denied("the server knows no password for this user"),
-        _ => Error::new(ErrorKind::Unexpected, format!("the server answers with the error {code}")),
+        _ if code.len() <= 32 && code.bytes().all(|byte| byte.is_ascii_uppercase()) => {
+            Error::new(ErrorKind::Unexpected, format!("the server answers with the error {code}"))
+        }
+        _ => Error::new(ErrorKind::Unexpected, "the server answers with an error of no known form"),
     }
 }
 

@@ -46,8 +46,10 @@ pub struct StoreBuilder {
     register: bool,
 }
 
-/// How to put policies around a connector.
-struct Policed(Box<dyn FnOnce(Arc<dyn Connector>, &str) -> Arc<dyn Connector> + Send>);
+/// Policies that are yet to be put around a connector, on behalf of a store of this name.
+struct Policed(PutAround);
+
+type PutAround = Box<dyn FnOnce(Arc<dyn Connector>, &str) -> Arc<dyn Connector> + Send>;
 
 impl fmt::Debug for Policed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

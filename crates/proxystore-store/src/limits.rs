@@ -115,11 +115,11 @@ impl<'a, X> Limited<'a, X> {
         Limited { inner, limits: self.limits, counted }
     }
 
-    /// What the bytes say of their number, as far as it may be true: types make room for so many.
+    /// What the bytes say of their number, as far as it is likely: types make room for so many, and each takes a byte.
     #[inline]
     fn hint(&self, hint: Option<usize>) -> Option<usize> {
-        let left = usize::try_from(self.limits.items.get()).unwrap_or(usize::MAX);
-        hint.map(|hint| hint.min(left))
+        let length = usize::try_from(self.limits.max_items - FREE_ITEMS).unwrap_or(usize::MAX);
+        hint.map(|hint| hint.min(length))
     }
 }
 

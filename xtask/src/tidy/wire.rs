@@ -5,8 +5,16 @@ use std::fs;
 use crate::sh::{Result, read, root};
 
 /// Where the bytes are defined.
-const TYPES: &[&str] =
-    &["crates/proxystore-store/src/envelope.rs", "crates/proxystore-store/src/reference.rs"];
+const TYPES: &[&str] = &[
+    "crates/proxystore-layers/src/compress.rs",
+    "crates/proxystore-layers/src/encrypt.rs",
+    "crates/proxystore-layers/src/encrypt/cipher.rs",
+    "crates/proxystore-layers/src/encrypt/header.rs",
+    "crates/proxystore-store/src/envelope.rs",
+    "crates/proxystore-store/src/grant.rs",
+    "crates/proxystore-store/src/reference.rs",
+    "crates/proxystore-store/src/traceparent.rs",
+];
 /// What they were when somebody last looked at the golden bytes beside it: a hash and a path on each line.
 const RECORD: &str = "crates/proxystore-store/tests/golden/wire.sum";
 
@@ -23,7 +31,7 @@ fn changed(path: &str, recorded: &str) -> Option<String> {
     match sum(path) {
         Ok(line) if recorded.lines().any(|known| known == line) => None,
         Ok(_) => Some(format!(
-            "{path}: wire types changed: look whether the golden bytes in crates/proxystore-store/tests still hold, \
+            "{path}: wire types changed: look whether the golden bytes in the tests of its crate still hold, \
              bump the version if not, then `cargo xtask tidy --bless`"
         )),
         Err(error) => Some(error),

@@ -14,6 +14,8 @@ mod without_lz4 {
         let mut frame =
             At::new().seal(&proxystore_layers::Compress::zstd(), text(2_000)).into_bytes().to_vec();
         frame[5] = 2;
+        let check = xxhash_rust::xxh3::xxh3_64(&frame[..16]);
+        frame[16..24].copy_from_slice(&check.to_le_bytes());
         let error = At::new().fail(&proxystore_layers::Compress::zstd(), frame);
         assert_eq!(error.kind(), proxystore_core::ErrorKind::Unsupported);
         assert!(error.to_string().contains("the feature `lz4`"), "{error}");
@@ -21,6 +23,8 @@ mod without_lz4 {
 }
 #[cfg(feature = "encrypt")]
 mod encrypt;
+#[cfg(all(feature = "zstd", feature = "lz4", feature = "encrypt"))]
+mod golden;
 #[cfg(all(feature = "zstd", feature = "lz4", feature = "encrypt"))]
 mod transforms;
 
