@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use proxystore::layers::Policies;
 use proxystore::redis::RedisConfig;
-use proxystore::{Bytes, Connector, ConnectorConfig, Error, Key, Origin, Raw, Registry, Result, Store, Uri};
+use proxystore::{Bytes, ConnectorConfig, Error, Key, Origin, Raw, Registry, Result, Store, Uri};
 use proxystore_testkit::fault::{Fault, FaultConnector, Op};
 use proxystore_testkit::redis::RedisServer;
 use proxystore_testkit::tcp_proxy::{Faults, Scope, TcpProxy};
