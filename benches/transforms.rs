@@ -13,7 +13,8 @@ fn transform(criterion: &mut Criterion, name: &str, transform: &dyn Transform, o
     let place = Place { store: &store, key: &key, max: u64::MAX };
     let seal = || transform.seal(&place, Payload::from(object.clone())).expect("seal");
     let sealed = seal().into_bytes();
-    let mut group = criterion.benchmark_group(format!("1 MiB {name}, {} % of its size", sealed.len() * 100 / SIZE));
+    let mut group =
+        criterion.benchmark_group(format!("1 MiB {name}, {} % of its size", sealed.len() * 100 / SIZE));
     group.throughput(Throughput::Bytes(SIZE as u64));
     group.bench_function("seal", |bencher| bencher.iter(seal));
     let open = || transform.open(&place, Payload::from(sealed.clone())).expect("open");

@@ -61,7 +61,7 @@ async fn an_object_that_cannot_be_put_back_is_told_by_its_first_error() {
 struct Poor(Arc<dyn Connector>, ConnectorInfo);
 
 impl Poor {
-    async fn new() -> Arc<dyn Connector> {
+    async fn open() -> Arc<dyn Connector> {
         let inner = stores::local().await.connector;
         let ConnectorInfo { uri, capabilities, .. } = inner.info().clone();
         let info = ConnectorInfo::new(uri, Capabilities { take: false, ..capabilities });
@@ -115,7 +115,7 @@ impl Connector for Poor {
 
 #[tokio::test]
 async fn a_value_in_hand_is_not_thrown_away_because_its_object_stays() {
-    let spy = FaultConnector::new(Poor::new().await);
+    let spy = FaultConnector::new(Poor::open().await);
     let store = Store::builder("hand").shared_connector(spy.clone()).build().await.unwrap();
     let proxy = store.proxy(7u8).ephemeral().await.unwrap();
     spy.next(Op::Evict, down());
@@ -147,8 +147,8 @@ impl Transform for Idle {
 
 #[tokio::test]
 async fn an_answer_that_is_left_out_is_neither_success_nor_absence() {
-    let plain = Store::builder("plain").shared_connector(Poor::new().await).build().await.unwrap();
-    let changed = Store::builder("changed").shared_connector(Poor::new().await).transform(Idle).build();
+    let plain = Store::builder("plain").shared_connector(Poor::open().await).build().await.unwrap();
+    let changed = Store::builder("changed").shared_connector(Poor::open().await).transform(Idle).build();
     for store in [plain, changed.await.unwrap()] {
         let kinds = |found: Vec<Option<ErrorKind>>| {
             assert_eq!(found, [None, None, Some(ErrorKind::Unexpected)], "{store:?}");

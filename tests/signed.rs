@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use proxystore::{ErrorKind, KeyRing, Proxy, Rights, Store};
+use proxystore::layers::Compress;
+use proxystore::{ErrorKind, KeyRing, Proxy, Registry, Rights, SecretKey, Store, Trust};
 use proxystore_testkit::process::{self, Role};
+use serde_json::Value;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -63,4 +65,45 @@ async fn a_reference_means_the_same_in_every_process_that_has_the_key() {
     assert!(!store.exists(proxy.factory().key()).await.unwrap());
     // Here, no store is registered under that name.
     assert_eq!(proxy.resolve_async().await.unwrap_err().kind(), ErrorKind::Denied);
+}
+
+/// A reference whose signature was dropped finds no other way to the objects: not by another name, not by another
+/// transform, not by a store of the program that does not sign.
+#[tokio::test]
+async fn no_way_leads_round_the_signature() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = format!("file://{}", dir.path().canonicalize().unwrap().display());
+    let registry = Registry::new();
+    registry.install(proxystore::file::DRIVER);
+    registry.install_transform(Compress::zstd());
+    registry.install_transform(Compress::lz4());
+    registry.set_trust(Trust::allow([&place]).unwrap());
+    let open =
+        |name: &str| Store::builder(name).uri(format!("{place}?via=zstd")).registry(&registry).register();
+    let _twin = open("twin").build().await.unwrap();
+    let keys = KeyRing::new(SecretKey::random("new").unwrap());
+    let store = open("jobs").sign(keys).build().await.unwrap();
+    let proxy = store.proxy("hello".to_owned()).await.unwrap();
+    let signed = serde_json::to_value(&proxy).unwrap();
+    let resolve = async |reference: &Value| {
+        let proxy: Proxy<String> = serde_json::from_value(reference.clone()).unwrap();
+        registry.bind(proxy).await?.extract().await
+    };
+    assert_eq!(*resolve(&signed).await.unwrap(), "hello");
+
+    let mut bare = signed.clone();
+    bare.as_object_mut().unwrap().remove("grant").unwrap();
+    let mut tried = vec![bare.clone()];
+    for name in ["jobs", "twin", "other"] {
+        for via in ["?via=zstd", "?via=lz4", ""] {
+            let mut other = bare.clone();
+            other["store"] = name.into();
+            other["uri"] = format!("{place}{via}").into();
+            tried.push(other);
+        }
+    }
+    for reference in tried {
+        let error = resolve(&reference).await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Denied | ErrorKind::StoreMismatch), "{reference}: {error}");
+    }
 }

@@ -186,7 +186,7 @@ impl Bench {
             round += 1;
             for name in names {
                 let (key, value) =
-                    if round % 4 == 0 { (&self.keys[1], large()) } else { (&self.keys[0], small()) };
+                    if round.is_multiple_of(4) { (&self.keys[1], large()) } else { (&self.keys[0], small()) };
                 for polls in 0.. {
                     if poll_and_drop(self.operation(name, key, value.clone()), polls).await.is_some() {
                         break;
@@ -194,7 +194,7 @@ impl Bench {
                     *dropped.entry(name).or_default() += 1;
                 }
             }
-            if round % 20 == 0 {
+            if round.is_multiple_of(20) {
                 self.usable().await;
             }
         }

@@ -189,6 +189,7 @@ pub enum Mode {
     #[default]
     Overwrite,
     /// Fails with `Exists`: of any number of writers, in any processes, exactly one wins. `Unsupported` where
-    /// [`Capabilities::create`] is off.
+    /// [`Capabilities::create`] is off. A retry after a lost answer tells its own object by its bytes: so each writer's
+    /// should have something of its own in them, as the store's envelope has.
     Create,
 }

@@ -66,21 +66,16 @@ impl SecretKey {
         let mut bytes = Zeroizing::new([0; 32]);
         let digit = |at: usize| (digits.as_bytes()[at] as char).to_digit(16).map(|digit| digit as u8);
         if digits.len() != 64 {
-            return Err(bad("a key is not of 64 hexadecimal digits").with("key_id", shown(id)));
+            return Err(bad("a key is not of 64 hexadecimal digits"));
         }
         for (i, byte) in bytes.iter_mut().enumerate() {
             let (Some(high), Some(low)) = (digit(2 * i), digit(2 * i + 1)) else {
-                return Err(bad("a key is not of 64 hexadecimal digits").with("key_id", shown(id)));
+                return Err(bad("a key is not of 64 hexadecimal digits"));
             };
             *byte = high << 4 | low;
         }
         Self::new(id, *bytes)
     }
-}
-
-/// What may be shown of a text that should be an id: it may be a misplaced secret.
-fn shown(id: &str) -> String {
-    id.chars().take(8).filter(char::is_ascii_alphanumeric).collect()
 }
 
 fn bad(why: &str) -> Error {
@@ -127,7 +122,7 @@ impl KeyRing {
 
     /// Reads keys from text: `id:` and 64 hexadecimal digits each, separated by white space or commas, the active one
     /// first; a line that begins with `#` is skipped. `Config` if there is none, one is illegal, or an id is there
-    /// twice. No error shows a key.
+    /// twice. An error says at which position, counted from 1, and shows nothing of a key.
     pub fn parse(text: &str) -> Result<Self> {
         let words = text
             .lines()
@@ -136,9 +131,11 @@ impl KeyRing {
             .filter(|word| !word.is_empty());
         let mut keys: Vec<SecretKey> = Vec::new();
         for word in words {
-            let key = SecretKey::parse(word)?;
+            // An error says which one it is, and shows nothing of it: even an id may be a misplaced secret.
+            let position = keys.len() + 1;
+            let key = SecretKey::parse(word).map_err(|error| error.with("position", position))?;
             if keys.iter().any(|known| known.id == key.id) {
-                return Err(bad("two keys have one id").with("key_id", key.id()));
+                return Err(bad("two keys have one id").with("position", position));
             }
             keys.push(key);
         }
@@ -200,8 +197,13 @@ mod tests {
                     Err(error) => format!("{error} {error:?}"),
                     Ok(_) => continue,
                 };
-                assert!(!error.contains("c4c4c4c4c4"), "{error}");
+                assert!(!error.contains("c4c4"), "{error}");
             }
+        }
+        for (text, position) in [("secret", 1), (&format!("a:{CANARY} secret:x"), 2), (&twice, 2)] {
+            let error = KeyRing::parse(text).unwrap_err();
+            assert_eq!(error.context("position"), Some(&*position.to_string()));
+            assert!(!error.to_string().contains("secret"), "{error}");
         }
         assert!(KeyRing::parse(&twice).is_err() && KeyRing::parse("").is_err());
         assert!(KeyRing::parse(&format!("a:{not_hex}")).is_err() && KeyRing::parse(CANARY).is_err());

@@ -54,7 +54,7 @@ pub use policy::{Attempts, Call, Operation, Policy, Reply, Within};
 pub use proxy::{Proxy, Resolve};
 pub use proxy_or::ProxyOr;
 pub use secret::Secret;
-pub use transfer::{Budget, Transfer};
+pub use transfer::{Room, Transfer};
 pub use transform::{Place, Stage, Transform};
 #[cfg(feature = "blocking")]
 pub use transparent::Transparent;

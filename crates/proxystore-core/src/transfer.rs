@@ -3,10 +3,10 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use async_trait::async_trait;
 
 use crate::{Error, ErrorKind, Result};
 
@@ -16,10 +16,10 @@ tokio::task_local! {
 
 /// The bytes of the call that is under way: connectors report to it, policies act on it.
 ///
-/// A connector that learns the size of what it is about to fetch [`expect`](Self::expect)s it: an object above the
-/// caller's limit is refused before it is fetched, deadlines grow with its size, and it waits until there is room in
-/// the [`Budget`] of bytes in flight. A connector that sees bytes move says so by [`moved`](Self::moved), and is not
-/// cut off while they do. Outside of a call all of this does nothing.
+/// A connector that learns the size of an object before it fetches it asks whether the caller [`admit`](Self::admit)s
+/// it, and then [`expect`](Self::expect)s it: deadlines grow with the bytes, and it waits until a policy has room for
+/// them. A connector that sees bytes move says so by [`moved`](Self::moved), and is not cut off while they do. Outside
+/// of a call all of this does nothing.
 ///
 /// A handle: clones are the same transfer, and may be moved to other tasks and threads.
 #[derive(Clone, Default)]
@@ -31,26 +31,25 @@ struct State {
     max: u64,
     expected: AtomicU64,
     moved: AtomicU64,
-    drawn: Mutex<Drawn>,
+    /// How many wait for room, and how many have done so.
+    waiting: AtomicU64,
+    waited: AtomicU64,
+    room: Mutex<Option<Arc<dyn Room>>>,
 }
 
-/// What a transfer has of a budget.
-#[derive(Default)]
-enum Drawn {
-    /// No budget limits it.
-    #[default]
-    Free,
-    /// It has to ask this budget.
-    Asks(Arc<Budget>),
-    /// It has asked, and holds what it was given; nothing yet, or if it is small.
-    Holds { _share: Option<OwnedSemaphorePermit> },
+/// Where bytes need room before they are fetched: a policy that limits them.
+#[async_trait]
+pub trait Room: Send + Sync {
+    /// Waits for room for this many bytes; it is given back with the room itself. `Timeout` if that takes too long, and
+    /// then nothing has been fetched. Dropping the future gives up the place in the queue.
+    async fn make(&self, bytes: u64) -> Result<()>;
 }
 
 impl Transfer {
     /// Bytes per second that every backend is taken to move, when a deadline is computed from a size: 8 MiB.
     pub const FLOOR_RATE: u64 = 8 << 20;
 
-    /// A transfer for a caller that takes objects of at most `max` bytes.
+    /// A transfer for a caller that takes objects of at most `max` bytes; 0: of any size.
     pub fn new(max: u64) -> Self {
         Self(Some(Arc::new(State { max, ..State::default() })))
     }
@@ -71,25 +70,32 @@ impl Transfer {
         CURRENT.scope(self, future).await
     }
 
-    /// For connectors: this many bytes are about to be fetched. Waits for room in the budget, once per attempt: a call
-    /// that has some already is only counted, so that batches do not wait for each other.
+    /// For connectors, before they fetch an object of this size: `TooLarge` if the caller does not take it.
+    pub fn admit(&self, bytes: u64) -> Result<()> {
+        // What transforms add to an object is not the caller's.
+        let limit = self.max();
+        if bytes <= limit.saturating_add(overhead(limit)) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::TooLarge,
+            format!("the stored object has {bytes} bytes, and the limit is {limit}"),
+        )
+        .hint("raise `max_object` where the store is opened"))
+    }
+
+    /// For connectors: this many bytes are about to be fetched. Waits for room, where a policy limits the bytes in
+    /// flight; call it while no connection is held. Of the bytes of a batch, give the sum.
     ///
-    /// Errors with `TooLarge` if the caller takes no object of this size. Dropping the future leaves nothing.
+    /// Errors with `Timeout` if there is no room in time. Dropping the future leaves nothing.
     pub async fn expect(&self, bytes: u64) -> Result<()> {
         let Some(state) = &self.0 else { return Ok(()) };
-        // What transforms add to an object is not the caller's.
-        if state.max > 0 && bytes > state.max.saturating_add(overhead(state.max)) {
-            return Err(Error::new(
-                ErrorKind::TooLarge,
-                format!("the stored object has {bytes} bytes, and the limit is {}", state.max),
-            )
-            .hint("raise `max_object` where the store is opened"));
-        }
         state.expected.fetch_add(bytes, Ordering::Relaxed);
-        let Some(budget) = state.asks() else { return Ok(()) };
-        let share = budget.admit(bytes).await;
-        *state.drawn() = Drawn::Holds { _share: share };
-        Ok(())
+        let room = state.room().clone();
+        let Some(room) = room else { return Ok(()) };
+        state.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(state);
+        room.make(bytes).await
     }
 
     /// For connectors: this many bytes have moved since the last report.
@@ -104,16 +110,23 @@ impl Transfer {
         self.0.as_ref().map(|state| state.max).filter(|max| *max > 0).unwrap_or(u64::MAX)
     }
 
-    /// For policies: the bytes that are known to be part of this call.
+    /// For policies: the bytes that are known to be part of this attempt.
     pub fn size(&self) -> u64 {
         self.0.as_ref().map_or(0, |state| {
             state.expected.load(Ordering::Relaxed).max(state.moved.load(Ordering::Relaxed))
         })
     }
 
-    /// For policies: the bytes that have moved so far.
+    /// For policies: a number that changes whenever bytes have moved, or a wait for room has ended.
     pub fn progress(&self) -> u64 {
-        self.0.as_ref().map_or(0, |state| state.moved.load(Ordering::Relaxed))
+        self.0.as_ref().map_or(0, |state| {
+            state.moved.load(Ordering::Relaxed).wrapping_add(state.waited.load(Ordering::Relaxed))
+        })
+    }
+
+    /// For policies: whether the call waits for room now, and so for nothing that the backend could do.
+    pub fn is_waiting(&self) -> bool {
+        self.0.as_ref().is_some_and(|state| state.waiting.load(Ordering::Relaxed) > 0)
     }
 
     /// How long `bytes` take at the [floor rate](Self::FLOOR_RATE).
@@ -121,90 +134,55 @@ impl Transfer {
         Duration::from_secs_f64(bytes as f64 / Self::FLOOR_RATE as f64)
     }
 
-    /// For policies: what is expected from now on comes out of this budget, until the guard is dropped.
-    pub fn draw_on(&self, budget: &Arc<Budget>) -> impl Drop + Send + use<> {
+    /// For policies: what is expected from now on needs this room, until the guard is dropped.
+    pub fn within(&self, room: Arc<dyn Room>) -> impl Drop + Send + use<> {
         if let Some(state) = &self.0 {
-            *state.drawn() = Drawn::Asks(budget.clone());
+            *state.room() = Some(room);
         }
-        Drawing(self.clone())
+        Limited(self.clone())
     }
-}
 
-struct Drawing(Transfer);
-
-impl Drop for Drawing {
-    fn drop(&mut self) {
-        if let Some(state) = &self.0.0 {
-            *state.drawn() = Drawn::Free;
+    /// Forgets the bytes of the attempt before.
+    pub(crate) fn restart(&self) {
+        if let Some(state) = &self.0 {
+            state.expected.store(0, Ordering::Relaxed);
+            state.moved.store(0, Ordering::Relaxed);
         }
     }
 }
 
 impl State {
-    fn drawn(&self) -> std::sync::MutexGuard<'_, Drawn> {
-        self.drawn.lock().unwrap_or_else(PoisonError::into_inner)
+    fn room(&self) -> MutexGuard<'_, Option<Arc<dyn Room>>> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// The budget to ask. Whoever gets it asks on behalf of all the transfer.
-    fn asks(&self) -> Option<Arc<Budget>> {
-        let mut drawn = self.drawn();
-        let Drawn::Asks(budget) = &*drawn else { return None };
-        let budget = budget.clone();
-        *drawn = Drawn::Holds { _share: None };
-        Some(budget)
+struct Limited(Transfer);
+
+impl Drop for Limited {
+    fn drop(&mut self) {
+        if let Some(state) = &self.0.0 {
+            *state.room() = None;
+        }
+    }
+}
+
+struct Waiting<'a>(&'a State);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waited.fetch_add(1, Ordering::Relaxed);
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl fmt::Debug for Transfer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Transfer({} of {} bytes)", self.progress(), self.size())
+        write!(f, "Transfer({} bytes)", self.size())
     }
 }
 
 /// The most bytes that transforms add to an object of `bytes` bytes.
 pub(crate) fn overhead(bytes: u64) -> u64 {
     bytes / 1024 + 1024
-}
-
-/// Bytes in flight, shared by many calls: first come, first served.
-///
-/// Objects of up to 64 KiB pass without asking; so do not fear that a large transfer holds up small ones. An object
-/// that is larger than the whole budget is let in when it is alone.
-pub struct Budget {
-    /// Units of a KiB.
-    room: Arc<Semaphore>,
-    total: u32,
-}
-
-/// Up to this many bytes an object does not ask.
-const SMALL: u64 = 64 << 10;
-
-impl Budget {
-    /// A budget of this many bytes, in whole KiB; at most 1 TiB.
-    pub fn new(bytes: u64) -> Arc<Self> {
-        let total = u32::try_from(bytes >> 10).unwrap_or(1 << 30).clamp(1, 1 << 30);
-        Arc::new(Self { room: Arc::new(Semaphore::new(total as usize)), total })
-    }
-
-    /// Waits for room for an object of this size; the room is given back when the guard is dropped. `None`: it is so
-    /// small that it needs none. Dropping the future gives up the place in the queue.
-    pub async fn admit(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
-        if bytes <= SMALL {
-            return None;
-        }
-        let units = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX).min(self.total);
-        // The semaphore is never closed.
-        self.room.clone().acquire_many_owned(units).await.ok()
-    }
-
-    /// The bytes in flight.
-    pub fn in_flight(&self) -> u64 {
-        u64::from(self.total).saturating_sub(self.room.available_permits() as u64) << 10
-    }
-}
-
-impl fmt::Debug for Budget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Budget({} of {} bytes)", self.in_flight(), u64::from(self.total) << 10)
-    }
 }

@@ -52,43 +52,50 @@ impl<P: Policy> WithPolicy<P> {
     ) -> Result<T> {
         let transfer = Transfer::current_or_new();
         let call = self.call(operation, key, 0, &transfer);
-        let attempt = || transfer.clone().scope(attempt()).boxed();
+        let attempt = || within(&transfer, attempt());
         self.policy.around(&call, &Tries(attempt, PhantomData)).await
     }
 
     /// Makes a batch. An attempt that does not succeed with all is repeated, if the policy does so, with those that
-    /// failed in passing; what was answered stays answered.
+    /// failed in passing; what was answered stays answered. An attempt is told which items may have happened before.
     async fn run_many<'a, T: Clone + Send>(
         &'a self,
         operation: Operation,
         count: usize,
         sends: u64,
         bytes: impl Fn(&T) -> u64 + Send + Sync,
-        attempt: impl Fn(Vec<usize>) -> BoxFuture<'a, Vec<Result<T>>> + Send + Sync,
+        attempt: impl Fn(Vec<(usize, bool)>) -> BoxFuture<'a, Vec<Result<T>>> + Send + Sync,
     ) -> Vec<Result<T>> {
         let transfer = Transfer::current_or_new();
         let call = self.call(operation, None, sends, &transfer);
         let results: Mutex<Vec<Option<Result<T>>>> = Mutex::new(vec![None; count]);
+        let begun = AtomicBool::new(false);
         let lock = || results.lock().unwrap_or_else(PoisonError::into_inner);
         let passing = |error: &Error| error.is_transient() || error.kind() == ErrorKind::Ambiguous;
         let attempt = || {
-            let open = |result: &Option<Result<T>>| match result {
-                None => true,
-                Some(Ok(_)) => false,
-                Some(Err(error)) => passing(error),
-            };
-            let pending: Vec<usize> = {
-                let results = lock();
-                (0..count).filter(|i| open(&results[*i])).collect()
-            };
-            let attempt = attempt(pending.clone());
-            let transfer = transfer.clone();
-            let (lock, bytes) = (&lock, &bytes);
-            async move {
-                let answers = transfer.scope(attempt).await;
+            // What is pending has no result while it is under way: if the attempt is cut off, that is what is known.
+            let again = begun.swap(true, Ordering::Relaxed);
+            let pending: Vec<(usize, Option<Result<T>>)> = {
                 let mut results = lock();
-                for (i, answer) in pending.into_iter().zip(answers) {
-                    results[i] = Some(of_both(results[i].take(), answer));
+                let open = |result: &Option<Result<T>>| match result {
+                    None => true,
+                    Some(Ok(_)) => false,
+                    Some(Err(error)) => passing(error),
+                };
+                let indexes: Vec<usize> = (0..count).filter(|i| open(&results[*i])).collect();
+                indexes.into_iter().map(|i| (i, results[i].take())).collect()
+            };
+            let maybe = |before: &Option<Result<T>>| match before {
+                None => again,
+                Some(before) => before.as_ref().is_err_and(|error| error.kind() == ErrorKind::Ambiguous),
+            };
+            let attempt = attempt(pending.iter().map(|(i, before)| (*i, maybe(before))).collect());
+            let (lock, bytes, transfer) = (&lock, &bytes, &transfer);
+            async move {
+                let answers = within(transfer, attempt.map(Ok)).await?;
+                let mut results = lock();
+                for ((i, before), answer) in pending.into_iter().zip(answers) {
+                    results[i] = Some(of_both(before, answer));
                 }
                 let failed = results.iter().flatten().find_map(|r| r.as_ref().err().filter(|e| passing(e)));
                 match failed {
@@ -107,26 +114,32 @@ impl<P: Policy> WithPolicy<P> {
         results.into_iter().map(|result| result.unwrap_or_else(unanswered)).collect()
     }
 
-    /// One attempt of a put. In [`Mode::Create`], an earlier attempt without an answer may have won: then the object
-    /// that is there is ours. It is told by its bytes, of which the writer's nonce is a part.
-    async fn put_once(&self, key: &Key, value: Payload, options: &PutOptions, again: bool) -> Result<()> {
-        if options.mode == Mode::Overwrite || !again {
-            return self.inner.put(key, value, options).await;
-        }
-        let result = self.inner.put(key, value.clone(), options).await;
-        if !matches!(&result, Err(error) if error.kind() == ErrorKind::Exists) {
-            return result;
-        }
-        match self.inner.get(key).await?.map(Payload::into_bytes) {
-            Some(there) if there == value.into_bytes() => Ok(()),
-            Some(_) => result,
-            None => Err(Error::new(
+    /// A create found another object where an earlier attempt may have put its own: tells which it is, by its bytes, of
+    /// which the writer's nonce is a part.
+    async fn settle(&self, key: &Key, value: Payload, exists: Error) -> Result<()> {
+        let there = self.inner.get(key).await.map(|found| found.map(Payload::into_bytes));
+        match there {
+            Ok(Some(there)) if there == value.into_bytes() => Ok(()),
+            Ok(Some(_)) => Err(exists),
+            Ok(None) => Err(Error::new(
                 ErrorKind::Ambiguous,
                 "an object was there and is gone again; it may have been this one",
             )
             .with("key", key)),
+            // What cannot be read or is too large is not what was put.
+            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::TooLarge) => Err(exists),
+            Err(error) => Err(error),
         }
     }
+}
+
+/// An attempt, with its bytes counted anew.
+fn within<'a, T>(
+    transfer: &Transfer,
+    attempt: impl Future<Output = Result<T>> + Send + 'a,
+) -> BoxFuture<'a, Result<T>> {
+    transfer.restart();
+    transfer.clone().scope(attempt).boxed()
 }
 
 /// The answer for an item after two attempts: what may have happened in the first may have happened.
@@ -153,6 +166,11 @@ where
     }
 }
 
+/// Whether a create failed because the key is taken.
+fn is_taken(error: &Error, options: &PutOptions) -> bool {
+    options.mode == Mode::Create && error.kind() == ErrorKind::Exists
+}
+
 fn total<'a>(items: impl IntoIterator<Item = &'a Payload>) -> u64 {
     items.into_iter().map(|value| value.len() as u64).sum()
 }
@@ -171,10 +189,21 @@ impl<P: Policy> Connector for WithPolicy<P> {
     async fn put(&self, key: &Key, value: Payload, options: &PutOptions) -> Result<()> {
         let transfer = Transfer::current_or_new();
         let call = self.call(Operation::Put, Some(key), value.len() as u64, &transfer);
-        let begun = AtomicBool::new(false);
+        // Whether an attempt may have put the object: one that was cut off, or whose answer was lost.
+        let maybe = AtomicBool::new(false);
         let attempt = || {
-            let again = begun.swap(true, Ordering::Relaxed);
-            transfer.clone().scope(self.put_once(key, value.clone(), options, again)).boxed()
+            let (value, maybe) = (value.clone(), &maybe);
+            let put = async move {
+                let before = maybe.swap(true, Ordering::Relaxed);
+                let result = match self.inner.put(key, value.clone(), options).await {
+                    Err(error) if before && is_taken(&error, options) => self.settle(key, value, error).await,
+                    result => result,
+                };
+                let lost = matches!(&result, Err(error) if error.kind() == ErrorKind::Ambiguous);
+                maybe.store(before || lost, Ordering::Relaxed);
+                result
+            };
+            within(&transfer, put)
         };
         self.policy.around(&call, &Tries(attempt, PhantomData)).await
     }
@@ -192,17 +221,17 @@ impl<P: Policy> Connector for WithPolicy<P> {
     }
 
     async fn put_many(&self, items: Vec<(Key, Payload)>, options: &PutOptions) -> Vec<Result<()>> {
-        let begun = AtomicBool::new(false);
-        let attempt = |pending: Vec<usize>| {
-            let again = begun.swap(true, Ordering::Relaxed);
-            let items: Vec<_> = pending.iter().map(|i| items[*i].clone()).collect();
+        let attempt = |pending: Vec<(usize, bool)>| {
+            let sent: Vec<_> = pending.iter().map(|(i, _)| items[*i].clone()).collect();
             async move {
-                if !again || options.mode == Mode::Overwrite {
-                    return self.inner.put_many(items, options).await;
-                }
-                let mut results = Vec::with_capacity(items.len());
-                for (key, value) in items {
-                    results.push(self.put_once(&key, value, options, again).await);
+                let mut results = self.inner.put_many(sent.clone(), options).await;
+                for ((result, (_, maybe)), (key, value)) in results.iter_mut().zip(pending).zip(sent) {
+                    if let Err(error) = result
+                        && maybe
+                        && is_taken(error, options)
+                    {
+                        *result = self.settle(&key, value, error.clone()).await;
+                    }
                 }
                 results
             }
@@ -213,16 +242,16 @@ impl<P: Policy> Connector for WithPolicy<P> {
     }
 
     async fn get_many(&self, keys: &[Key]) -> Vec<Result<Option<Payload>>> {
-        let attempt = |pending: Vec<usize>| {
-            let keys: Vec<_> = pending.iter().map(|i| keys[*i].clone()).collect();
+        let attempt = |pending: Vec<(usize, bool)>| {
+            let keys: Vec<_> = pending.iter().map(|(i, _)| keys[*i].clone()).collect();
             async move { self.inner.get_many(&keys).await }.boxed()
         };
         self.run_many(Operation::GetMany, keys.len(), 0, |found| total(found), attempt).await
     }
 
     async fn evict_many(&self, keys: &[Key]) -> Vec<Result<()>> {
-        let attempt = |pending: Vec<usize>| {
-            let keys: Vec<_> = pending.iter().map(|i| keys[*i].clone()).collect();
+        let attempt = |pending: Vec<(usize, bool)>| {
+            let keys: Vec<_> = pending.iter().map(|(i, _)| keys[*i].clone()).collect();
             async move { self.inner.evict_many(&keys).await }.boxed()
         };
         self.run_many(Operation::EvictMany, keys.len(), 0, |()| 0, attempt).await

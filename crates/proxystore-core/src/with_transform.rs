@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::Semaphore;
 
 use crate::connector::unanswered;
 use crate::transfer::overhead;
@@ -16,11 +17,15 @@ use crate::{
 /// Above this many bytes, an object is transformed where it keeps nobody waiting.
 const LARGE: usize = 64 << 10;
 
+/// The largest object that is opened for a caller who sets no limit: 4 GiB.
+const MAX: u64 = 4 << 30;
+
 /// A connector with [`Transform`]s around it. Its URI names them in the option `via`.
 pub struct WithTransform {
     inner: Arc<dyn Connector>,
     info: ConnectorInfo,
     chain: Arc<Chain>,
+    places: Arc<Semaphore>,
 }
 
 struct Chain {
@@ -45,10 +50,21 @@ impl WithTransform {
             .hint("a store has at most one compression and one encryption"));
         }
         let ConnectorInfo { uri, capabilities } = inner.info().clone();
+        if uri.option(Self::OPTION).is_some() {
+            return Err(Error::new(ErrorKind::Config, "the connector has transforms already")
+                .with("connector", &uri)
+                .hint("give all transforms at once"));
+        }
         let max_value = capabilities.max_value.saturating_sub(overhead(capabilities.max_value));
         let info =
             ConnectorInfo::new(Self::identity(&uri, &transforms), Capabilities { max_value, ..capabilities });
-        Ok(Self { inner, info, chain: Arc::new(Chain { store: uri, transforms }) })
+        let places = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self {
+            inner,
+            info,
+            chain: Arc::new(Chain { store: uri, transforms }),
+            places: Arc::new(Semaphore::new(places)),
+        })
     }
 
     /// The identity of a store at the place `uri` with these transforms, in any order.
@@ -64,11 +80,11 @@ impl WithTransform {
             return self.chain.seal(key, value);
         }
         let (chain, key) = (self.chain.clone(), key.clone());
-        apart(move || chain.seal(&key, value)).await
+        self.apart(move || chain.seal(&key, value)).await
     }
 
     async fn open(&self, key: &Key, value: Payload) -> Result<Payload> {
-        let max = Transfer::current().max();
+        let max = Transfer::current().max().min(MAX);
         if value.len() <= LARGE {
             // Few bytes may become many.
             let small = max.min(LARGE as u64);
@@ -78,7 +94,23 @@ impl WithTransform {
             }
         }
         let (chain, key) = (self.chain.clone(), key.clone());
-        apart(move || chain.open(&key, value, max)).await
+        self.apart(move || chain.open(&key, value, max)).await
+    }
+
+    /// Runs `work` where it may keep a thread busy: as many at once as there are processors. It runs to its end when
+    /// the future is dropped, and keeps its place until then, so what is left behind is bounded.
+    async fn apart(&self, work: impl FnOnce() -> Result<Payload> + Send + 'static) -> Result<Payload> {
+        let closed = || Error::new(ErrorKind::Closed, "the runtime is shutting down");
+        let place = self.places.clone().acquire_owned().await.map_err(|_| closed())?;
+        let work = move || {
+            let _place = place;
+            work()
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok(result) => result,
+            Err(error) if error.is_panic() => Err(Error::new(ErrorKind::Unexpected, "a transform panicked")),
+            Err(_) => Err(closed()),
+        }
     }
 
     async fn open_found(&self, key: &Key, found: Result<Option<Payload>>) -> Result<Option<Payload>> {
@@ -118,15 +150,6 @@ impl Chain {
 
 fn explain(error: Error, transform: &dyn Transform, key: &Key) -> Error {
     error.with("transform", transform.name()).with("key", key)
-}
-
-/// Runs `work` where it may keep a thread busy.
-async fn apart(work: impl FnOnce() -> Result<Payload> + Send + 'static) -> Result<Payload> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) if error.is_panic() => Err(Error::new(ErrorKind::Unexpected, "a transform panicked")),
-        Err(_) => Err(Error::new(ErrorKind::Closed, "the runtime is shutting down")),
-    }
 }
 
 #[deny(clippy::missing_trait_methods)]
@@ -188,15 +211,21 @@ impl Connector for WithTransform {
         self.inner.touch(key, ttl).await
     }
 
-    /// An object that cannot be opened is put back, without its time to live.
+    /// An object that cannot be opened is put back, without its time to live. Where that fails the error says so in its
+    /// context `not_put_back`, and is not transient: taking again would find nothing.
     async fn take(&self, key: &Key) -> Result<Option<Payload>> {
         let Some(taken) = self.inner.take(key).await? else { return Ok(None) };
         match self.open(key, taken.clone()).await {
             Ok(value) => Ok(Some(value)),
             Err(error) => {
                 let options = PutOptions { mode: Mode::Create, ..PutOptions::default() };
-                self.inner.put(key, taken, &options).await?;
-                Err(error)
+                match self.inner.put(key, taken, &options).await {
+                    Ok(()) => Err(error),
+                    Err(why) => {
+                        let kind = if error.is_transient() { ErrorKind::Ambiguous } else { error.kind() };
+                        Err(error.with_kind(kind).with("not_put_back", why.message()))
+                    }
+                }
             }
         }
     }

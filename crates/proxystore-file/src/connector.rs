@@ -96,19 +96,24 @@ impl FileConnector {
         operation: &'static str,
         key: &Key,
         late: ErrorKind,
-        read: impl Fn(&Tree, &Key, Object) -> Result<Option<Payload>> + Copy + Send + 'static,
+        read: impl Fn(&Tree, &Key, Object, &Transfer) -> Result<Option<Payload>> + Copy + Send + 'static,
     ) -> Result<Option<Payload>> {
+        let transfer = Transfer::current();
         let find = move |tree: &Tree, key: &Key| match tree.open(key)? {
             None => Ok(Found::All(None)),
-            Some(object) if object.len() <= SMALL => read(tree, key, object).map(Found::All),
+            Some(object) if object.len() <= SMALL => read(tree, key, object, &transfer).map(Found::All),
             Some(object) => Ok(Found::Large(object)),
         };
         match self.run(operation, key, late, find).await? {
             Found::All(object) => Ok(object),
             Found::Large(object) => {
-                let room = Transfer::current().expect(object.len()).await;
-                room.map_err(|error| self.explain(error, operation, Some(key)))?;
-                self.run(operation, key, late, move |tree, key| read(tree, key, object)).await
+                let transfer = Transfer::current();
+                let room = async {
+                    transfer.admit(object.len())?;
+                    transfer.expect(object.len()).await
+                };
+                room.await.map_err(|error| self.explain(error, operation, Some(key)))?;
+                self.run(operation, key, late, move |tree, key| read(tree, key, object, &transfer)).await
             }
         }
     }
@@ -130,12 +135,15 @@ impl Connector for FileConnector {
     }
 
     async fn put(&self, key: &Key, value: Payload, options: &PutOptions) -> Result<()> {
-        let options = options.clone();
-        self.run("put", key, ErrorKind::Ambiguous, move |tree, key| tree.put(key, &value, &options)).await
+        let (options, transfer) = (options.clone(), Transfer::current());
+        let put = move |tree: &Tree, key: &Key| tree.put(key, &value, &options, &transfer);
+        self.run("put", key, ErrorKind::Ambiguous, put).await
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Payload>> {
-        let read = |_: &Tree, _: &Key, object: Object| object.read().map(Some);
+        let read = |_: &Tree, _: &Key, object: Object, transfer: &Transfer| {
+            object.read(object.buffer()?, transfer).map(Some)
+        };
         self.find("get", key, ErrorKind::Timeout, read).await
     }
 
@@ -152,7 +160,8 @@ impl Connector for FileConnector {
     }
 
     async fn take(&self, key: &Key) -> Result<Option<Payload>> {
-        self.find("take", key, ErrorKind::Ambiguous, |tree, key, _| tree.take(key)).await
+        let take = |tree: &Tree, key: &Key, _: Object, transfer: &Transfer| tree.take(key, transfer);
+        self.find("take", key, ErrorKind::Ambiguous, take).await
     }
 
     async fn watch(&self, key: &Key) -> Result<Watch> {

@@ -7,13 +7,14 @@
 //! | 16..24 | milliseconds since 1970 at which it expires, little-endian; 0: never |
 //! | 24..32 | FNV-1a of bytes 0..16 and the key, little-endian |
 
-use std::io::IoSlice;
+use std::fs::File;
+use std::io::{IoSlice, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, SystemTime};
 
-use proxystore_core::{Error, ErrorKind, Key, Payload, Result};
+use proxystore_core::{Error, ErrorKind, Key, Payload, Result, Transfer};
 use rustix::buffer::spare_capacity;
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, SeekFrom, fstat, openat2, seek};
 use rustix::io::{Errno, pread, pwrite, writev};
 
 use crate::error::{corrupt, failed};
@@ -22,6 +23,8 @@ use crate::layout::fnv1a;
 const MAGIC: [u8; 8] = *b"PXSTORE\x01";
 const HEADER: usize = 32;
 const EXPIRY_AT: u64 = 16;
+/// An object of more bytes than this is moved in pieces of about this size, and each is reported.
+const PIECE: usize = 4 << 20;
 
 /// When an object expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +61,7 @@ pub(crate) fn open_beneath(dir: impl AsFd, path: &str, flags: OFlags) -> rustix:
 /// An object's open file, of which the header is checked.
 #[derive(Debug)]
 pub(crate) struct Object {
-    file: OwnedFd,
+    file: File,
     len: u64,
     pub(crate) expiry: Expiry,
 }
@@ -92,7 +95,7 @@ impl Object {
         if u64::try_from(stat.st_size).ok() != len.checked_add(HEADER as u64) {
             return Err(corrupt("the file is shorter or longer than its object"));
         }
-        Ok(Some(Self { file, len, expiry: Expiry(u64::from_le_bytes(expiry)) }))
+        Ok(Some(Self { file: file.into(), len, expiry: Expiry(u64::from_le_bytes(expiry)) }))
     }
 
     /// Its length in bytes.
@@ -100,22 +103,42 @@ impl Object {
         self.len
     }
 
-    /// Reads it, into one buffer of its size.
-    pub(crate) fn read(&self) -> Result<Payload> {
+    /// Memory to read it into. `TooLarge` if there is not enough.
+    pub(crate) fn buffer(&self) -> Result<Vec<u8>> {
         let too_large = |_| {
             Error::new(ErrorKind::TooLarge, "the object does not fit into memory").with("bytes", self.len)
         };
         let len = usize::try_from(self.len).map_err(|_| too_large(()))?;
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(len).map_err(|_| too_large(()))?;
-        while bytes.len() < len {
-            let at = (HEADER + bytes.len()) as u64;
-            let read = pread(&self.file, spare_capacity(&mut bytes), at);
-            if read.map_err(failed("cannot read the object"))? == 0 {
-                return Err(corrupt("the file became shorter while it was read"));
+        Ok(bytes)
+    }
+
+    /// Reads it into its [`buffer`](Self::buffer).
+    pub(crate) fn read(&self, mut bytes: Vec<u8>, transfer: &Transfer) -> Result<Payload> {
+        let cannot = failed("cannot read the object");
+        let shorter = || corrupt("the file became shorter while it was read");
+        if self.len <= PIECE as u64 {
+            while (bytes.len() as u64) < self.len {
+                let at = (HEADER + bytes.len()) as u64;
+                if pread(&self.file, spare_capacity(&mut bytes), at).map_err(&cannot)? == 0 {
+                    return Err(shorter());
+                }
             }
+            bytes.truncate(self.len as usize);
+            transfer.moved(self.len);
+            return Ok(bytes.into());
         }
-        bytes.truncate(len);
+        seek(&self.file, SeekFrom::Start(HEADER as u64)).map_err(&cannot)?;
+        while (bytes.len() as u64) < self.len {
+            let piece = (self.len - bytes.len() as u64).min(PIECE as u64);
+            let read = (&self.file).take(piece).read_to_end(&mut bytes);
+            let read = read.map_err(|error| cannot(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+            if (read as u64) < piece {
+                return Err(shorter());
+            }
+            transfer.moved(piece);
+        }
         Ok(bytes.into())
     }
 
@@ -124,33 +147,41 @@ impl Object {
         expire(&self.file, expiry)
     }
 
-    pub(crate) fn file(&self) -> &OwnedFd {
+    pub(crate) fn file(&self) -> &File {
         &self.file
     }
 }
 
 /// Writes header and object into an empty file.
-pub(crate) fn write(file: &OwnedFd, key: &Key, value: &Payload) -> Result<()> {
+pub(crate) fn write(file: &OwnedFd, key: &Key, value: &Payload, transfer: &Transfer) -> Result<()> {
     let len = (value.len() as u64).to_le_bytes();
     let header = [MAGIC, len, Expiry::NEVER.0.to_le_bytes(), checksum(len, key)].concat();
     let mut slices: Vec<_> = std::iter::once(&header[..])
-        .chain(value.segments().map(|segment| &segment[..]))
+        .chain(value.segments().flat_map(|segment| segment.chunks(PIECE)))
         .map(IoSlice::new)
         .collect();
     let mut rest = &mut slices[..];
     while !rest.is_empty() {
-        let written = match writev(file, rest) {
+        let mut end = 0;
+        let begin_within_a_piece = |slice: &&IoSlice<'_>| {
+            let begin = end;
+            end += slice.len();
+            begin < HEADER + PIECE
+        };
+        let count = rest.iter().take_while(begin_within_a_piece).count();
+        let written = match writev(file, &rest[..count]) {
             Ok(0) => Err(Errno::NOSPC),
             written => written,
         };
         let written = written.map_err(failed("cannot write the object"))?;
+        transfer.moved(written as u64);
         IoSlice::advance_slices(&mut rest, written);
     }
     Ok(())
 }
 
 /// Sets the time of expiry in a file that has its header.
-pub(crate) fn expire(file: &OwnedFd, expiry: Expiry) -> Result<()> {
+pub(crate) fn expire(file: impl AsFd, expiry: Expiry) -> Result<()> {
     // Eight aligned bytes within one page: a reader sees the old time or the new one.
     pwrite(file, &expiry.0.to_le_bytes(), EXPIRY_AT).map_err(failed("cannot set the time of expiry"))?;
     Ok(())
@@ -167,3 +198,6 @@ fn words(header: &[u8; HEADER]) -> [[u8; 8]; 4] {
     }
     words
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use proxystore_core::{Error, ErrorKind, Key, Mode, Payload, PutOptions, Result};
+use proxystore_core::{Error, ErrorKind, Key, Mode, Payload, PutOptions, Result, Transfer};
 use rustix::fs::{
     AtFlags, FlockOperation, Mode as Permissions, OFlags, RenameFlags, fdatasync, flock, fstat, fsync,
     mkdirat, renameat, renameat_with, unlinkat,
@@ -41,12 +41,18 @@ impl Tree {
         Self { root, durability, on_disk: [const { AtomicBool::new(false) }; SHARDS] }
     }
 
-    pub(crate) fn put(&self, key: &Key, value: &Payload, options: &PutOptions) -> Result<()> {
+    pub(crate) fn put(
+        &self,
+        key: &Key,
+        value: &Payload,
+        options: &PutOptions,
+        transfer: &Transfer,
+    ) -> Result<()> {
         let place = Place::of(key);
         let shard = self.make_shard(place.shard)?;
         let (temp, file) = shard.make_temp()?;
         let put = (|| {
-            object::write(&file, key, value)?;
+            object::write(&file, key, value, transfer)?;
             if let Some(ttl) = options.ttl {
                 object::expire(&file, Expiry::after(ttl))?;
             }
@@ -57,8 +63,11 @@ impl Tree {
         })();
         let dirs = put.inspect_err(|_| shard.discard(&temp))?;
         if self.durability == Durability::Power {
-            self.sync_names(place.shard, &shard, &dirs).map_err(|error| {
-                error.with_kind(ErrorKind::Ambiguous).hint("the object is there, but may not outlive power")
+            // Not to be repeated: what the system once failed to write, it says the next time that it has written.
+            self.sync_names(place.shard, &shard, &dirs).map_err(|errno| {
+                Error::new(ErrorKind::Unexpected, "cannot sync the object's directories")
+                    .with_source(errno)
+                    .hint("the object is there, but may not outlive a loss of power")
             })?;
         }
         Ok(())
@@ -110,14 +119,14 @@ impl Tree {
     }
 
     /// Puts a new name, and those of the directories above it, on the disk.
-    fn sync_names(&self, number: u8, shard: &Shard, dirs: &[OwnedFd]) -> Result<()> {
-        shard.unlock()?;
+    fn sync_names(&self, number: u8, shard: &Shard, dirs: &[OwnedFd]) -> rustix::io::Result<()> {
+        flock(&shard.0, FlockOperation::Unlock)?;
         for dir in dirs.iter().rev().chain([&shard.0]) {
-            fsync(dir).map_err(failed("cannot sync a directory"))?;
+            fsync(dir)?;
         }
         let on_disk = &self.on_disk[usize::from(number)];
         if !on_disk.load(Ordering::Relaxed) {
-            fsync(&self.root).map_err(failed("cannot sync the store's directory"))?;
+            fsync(&self.root)?;
             on_disk.store(true, Ordering::Relaxed);
         }
         Ok(())
@@ -167,17 +176,17 @@ impl Tree {
         Ok(true)
     }
 
-    pub(crate) fn take(&self, key: &Key) -> Result<Option<Payload>> {
+    pub(crate) fn take(&self, key: &Key, transfer: &Transfer) -> Result<Option<Payload>> {
         let place = Place::of(key);
         let Some(shard) = self.shard(place.shard)? else { return Ok(None) };
         shard.lock(FlockOperation::NonBlockingLockExclusive)?;
         let Some(object) = self.find(&place, key, OFlags::RDONLY)? else { return Ok(None) };
+        let buffer = object.buffer()?;
         let dirs = open_dirs(&shard, &place)?;
         if !remove(dirs.last().unwrap_or(&shard.0), &place.leaf)? {
             return Ok(None);
         }
-        shard.unlock()?;
-        object.read().map(Some)
+        read_removed(&shard, &object, buffer, transfer).map(Some)
     }
 
     /// The shard's directory, `None` if there is none yet.
@@ -250,6 +259,14 @@ pub(crate) fn remove(dir: &OwnedFd, name: &str) -> Result<bool> {
     }
 }
 
+/// Reads an object that nobody else can find any more, so that a failure is not to be repeated.
+fn read_removed(shard: &Shard, object: &Object, buffer: Vec<u8>, transfer: &Transfer) -> Result<Payload> {
+    shard.unlock().and_then(|()| object.read(buffer, transfer)).map_err(|error| {
+        Error::new(ErrorKind::Ambiguous, "the object was removed, and then could not be read")
+            .with_source(error)
+    })
+}
+
 /// The directories of a long key, the innermost last. Under the shard's lock, so that no sweep removes them again.
 fn make_dirs(shard: &Shard, place: &Place) -> Result<Vec<OwnedFd>> {
     dirs(shard, place, open_or_make)
@@ -285,3 +302,6 @@ fn open_or_make(parent: &OwnedFd, name: &str) -> Result<OwnedFd> {
     });
     opened.map_err(failed("cannot open or make a directory of the store"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ mod table;
 /// Records every call through the [`metrics`] facade, under the names of [`METRICS`].
 ///
 /// It measures what the caller of the store waits for: all attempts, the delays between them, and the wait for room.
-/// A call that is dropped counts too, with the outcome `dropped`.
+/// A call that is dropped counts too, by its caller or by the store's own `timeout`, with the outcome `dropped`.
 ///
 /// The recorder must be installed before the store is opened: the policy asks it for its handles once per operation,
 /// and keeps them. One policy belongs to one store.
@@ -111,20 +111,31 @@ pub(crate) fn retried(call: &Call<'_>, error: &Error) {
     failures(call, "proxystore_retries_total", error).increment(1);
 }
 
+/// The queue in front of a limit: what its calls record into, known from the first one.
+#[derive(Debug, Default)]
+pub(crate) struct Queue(OnceLock<(Gauge, Histogram)>);
+
+impl Queue {
+    /// Learns whose queue it is.
+    pub(crate) fn by(&self, call: &Call<'_>) {
+        self.0.get_or_init(|| {
+            let waiting = metrics::gauge!("proxystore_limit_waiting", place(call));
+            (waiting, metrics::histogram!("proxystore_limit_wait_seconds", place(call)))
+        });
+    }
+
+    pub(crate) fn begin(&self) -> Option<Queued> {
+        let (waiting, wait) = self.0.get()?.clone();
+        waiting.increment(1);
+        Some(Queued { start: Instant::now(), waiting, wait })
+    }
+}
+
 /// A call that waits for room.
 pub(crate) struct Queued {
     start: Instant,
     waiting: Gauge,
     wait: Histogram,
-}
-
-impl Queued {
-    pub(crate) fn begin(call: &Call<'_>) -> Self {
-        let waiting = metrics::gauge!("proxystore_limit_waiting", place(call));
-        waiting.increment(1);
-        let wait = metrics::histogram!("proxystore_limit_wait_seconds", place(call));
-        Self { start: Instant::now(), waiting, wait }
-    }
 }
 
 impl Drop for Queued {

@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::timeout::within;
 
-/// Repeats a call that failed in passing: up to 4 attempts within one deadline of 60 s (and the time that the bytes
-/// take), with delays drawn evenly from zero to 50, 100, 200 ms ….
+/// Repeats a call that failed in passing: up to 4 attempts within one deadline of 60 s (and the time that the bytes of
+/// one take at 8 MiB per second, also if they move slower), with delays drawn evenly from zero to 50, 100, 200 ms ….
 ///
 /// Only transient errors are repeated, and writes without an answer: a put under its own key, an evict and a touch may
 /// happen twice; a put in `Mode::Create` looks whether the object that is there is its own; a take whose answer is lost

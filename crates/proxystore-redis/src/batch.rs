@@ -4,12 +4,12 @@ use std::future::Future;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
-use proxystore_core::{Connector, Key, Payload, PutOptions, Result};
+use proxystore_core::{Connector, Key, Payload, PutOptions, Result, Transfer};
 use redis::{Pipeline, Value};
 use tokio::time::timeout;
 
 use crate::RedisConnector;
-use crate::connector::{bytes, check_size, effect_of, expect, integer, set, stored};
+use crate::connector::{admit, bytes, check_size, effect_of, integer, set, stored};
 use crate::error::{self, Effect};
 
 /// Commands in one pipeline, at most.
@@ -79,14 +79,15 @@ impl RedisConnector {
             return singly(keys.iter().map(|key| self.get(key))).await;
         }
         let sizes = self.each("STRLEN", keys, Effect::Read, integer).await;
+        let sizes: Vec<_> = sizes.into_iter().map(|size| size.and_then(admit)).collect();
         let mut results = blank(keys.len());
+        if let Err(error) = Transfer::current().expect(sizes.iter().flatten().sum()).await {
+            results.fill(Err(error));
+            return self.explained(results, "get_many", keys);
+        }
         let mut chunk = Chunk::default();
         let read = |answer| Ok(bytes(answer)?.map(Payload::from));
         for (i, (key, size)) in keys.iter().zip(sizes).enumerate() {
-            let size = match size {
-                Ok(size) => expect(size).await.map(|()| size),
-                Err(error) => Err(error),
-            };
             match size {
                 Err(error) => results[i] = Err(error),
                 Ok(size) => {

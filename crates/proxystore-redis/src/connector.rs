@@ -177,14 +177,14 @@ impl RedisConnector {
         }
         // Empty or absent, which a range does not tell; or large.
         let size = if start.is_empty() { 0 } else { len };
-        expect(size).await?;
+        Transfer::current().expect(admit(size)?).await?;
         bytes(self.ask("GET", &name, size, Effect::Read).await?)
     }
 
     async fn pull(&self, key: &Key) -> Result<Option<Bytes>> {
         let name = self.name(key);
         let size = self.integer("STRLEN", &name, Effect::Read).await?;
-        expect(size).await?;
+        Transfer::current().expect(admit(size)?).await?;
         bytes(self.ask("GETDEL", &name, size, Effect::Once).await?)
     }
 
@@ -280,13 +280,13 @@ pub(crate) fn check_size(value: &Payload) -> Result<()> {
     Err(Error::new(ErrorKind::TooLarge, "Redis takes at most 512 MiB").with("bytes", value.len()))
 }
 
-/// Makes room for an object of the size that the server says. A size that cannot be is not waited for.
-pub(crate) async fn expect(size: u64) -> Result<()> {
+/// Whether the caller takes an object of the size that the server says. A size that cannot be is not waited for.
+pub(crate) fn admit(size: u64) -> Result<u64> {
     if size > MAX_VALUE as u64 {
         return Err(Error::new(ErrorKind::Corrupt, "the server says that the object is larger than any is")
             .with("bytes", size));
     }
-    Transfer::current().expect(size).await
+    Transfer::current().admit(size).map(|()| size)
 }
 
 /// The command that stores `value`, which is copied into it once.

@@ -32,11 +32,14 @@ pub(crate) fn broken(error: &RedisError, effect: Effect) -> Error {
 
 /// The deadline passed `after` the call began; `sent`: the command may have reached the server.
 pub(crate) fn late(effect: Effect, sent: bool, after: Duration) -> Error {
-    if sent && effect == Effect::Once {
-        return lost("no answer before the deadline").with("after", format!("{after:.1?}"));
+    let after = format!("{after:.1?}");
+    match effect {
+        _ if !sent => Error::new(ErrorKind::Timeout, "no connection was free").transient(),
+        Effect::Read => Error::new(ErrorKind::Timeout, "no answer").transient(),
+        Effect::Idempotent => lost("no answer before the deadline").transient(),
+        Effect::Once => lost("no answer before the deadline"),
     }
-    let what = if sent { "no answer" } else { "no connection was free" };
-    Error::new(ErrorKind::Timeout, what).with("after", format!("{after:.1?}")).transient()
+    .with("after", after)
 }
 
 fn lost(why: &str) -> Error {

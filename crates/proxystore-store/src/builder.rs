@@ -97,7 +97,9 @@ impl StoreBuilder {
         self.set(|config| config.limits.object_bytes = bytes)
     }
 
-    /// How long an operation on the backend may take (two minutes), in whole milliseconds.
+    /// How long an operation on the backend may take in all, repetitions included (two minutes, and the time that its
+    /// bytes take at 8 MiB per second), in whole milliseconds. Policies have tighter deadlines of their own, which a
+    /// longer time here does not change.
     pub fn timeout(self, timeout: std::time::Duration) -> Self {
         self.set(|config| config.limits.timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX))
     }

@@ -45,6 +45,11 @@ impl State {
     fn store(&self, name: &str) -> Option<&Store> {
         self.stores.get(name)?.iter().rfind(|store| !store.is_closed())
     }
+
+    /// All that are registered and open.
+    fn open(&self) -> impl Iterator<Item = &Store> {
+        self.stores.keys().filter_map(|name| self.store(name))
+    }
 }
 
 impl Default for Registry {
@@ -217,8 +222,28 @@ impl Registry {
     /// The registered store that leads to this place, whatever its name.
     pub(crate) fn at(&self, identity: Identity) -> Option<Store> {
         let state = self.read();
-        let mut open = state.stores.keys().filter_map(|name| state.store(name));
-        open.find(|store| store.identity() == identity).cloned()
+        state.open().find(|store| store.identity() == identity).cloned()
+    }
+
+    /// The registered store that signs its references to this place, whatever its name and transforms.
+    fn signing_at(&self, uri: &Uri) -> Option<Store> {
+        let state = self.read();
+        let bare = |uri: &Uri| uri.public().without_option(WithTransform::OPTION);
+        let place = bare(uri);
+        state
+            .open()
+            .find(|store| store.signer().is_some() && bare(&store.connector().info().uri) == place)
+            .cloned()
+    }
+
+    /// `store`, or the one that signs at its place: a reference goes round no signature by another name or transform.
+    fn guarded(&self, store: Store) -> Result<Store> {
+        let uri = &store.connector().info().uri;
+        match self.signing_at(uri) {
+            Some(signing) if signing.identity() == store.identity() => Ok(signing),
+            Some(signing) => Err(unsigned(&signing, store.name(), uri)),
+            None => Ok(store),
+        }
     }
 
     /// The identity of the place that `uri` names, without I/O.
@@ -237,10 +262,10 @@ impl Registry {
         let identity = reference.spec.identity();
         if let Some(store) = self.get_store(&reference.store) {
             store.check_identity(identity)?;
-            return Ok(store);
+            return self.guarded(store);
         }
         if let Some(store) = self.at(identity) {
-            return Ok(store);
+            return self.guarded(store);
         }
         let name = &reference.store;
         let Spec::Uri(uri) = &reference.spec else {
@@ -252,6 +277,9 @@ impl Registry {
             .hint(format!("open it with `Store::builder(\"{name}\").uri(…).register().build().await`")));
         };
         let opened = self.allowed(name, uri)?;
+        if let Some(signing) = self.signing_at(uri) {
+            return Err(unsigned(&signing, name, uri));
+        }
         let address = uri.to_string();
         // Only the cell is made inside of the cache; what may fail and take time happens outside.
         let cell = self.0.foreign.get_with_by_ref(&address, Arc::default);
@@ -260,9 +288,10 @@ impl Registry {
             if connector.info().uri != *uri {
                 return Err(denied(name, uri, "the address is another name of a place that it does not say"));
             }
-            let mut config = StoreConfig::new(name, uri.clone());
+            // The sender's name for it is not ours: metrics and spans have a name that follows from the place.
+            let mut config = StoreConfig::new(Store::name_of(uri), uri.clone());
             config.cache.bytes = FOREIGN_CACHE;
-            Ok(Store::over(self.with_policies(connector, name), config, None))
+            Ok(Store::over(self.with_policies(connector, &config.name), config, None))
         };
         let store = cell.get_or_try_init(connect).await?;
         if !store.is_closed() {
@@ -282,8 +311,17 @@ impl Registry {
             Trust::Allow(rules) => rules,
             Trust::Any => return self.canonical(name, uri).map(|()| uri.clone()),
         };
-        for rule in rules {
-            if rule.scheme() == uri.scheme() && covers(&self.identity_uri(rule)?, uri) {
+        // A rule that cannot be understood here covers nothing, and spoils no other.
+        let mut broken = None;
+        for rule in rules.iter().filter(|rule| rule.scheme() == uri.scheme()) {
+            let rule_identity = match self.identity_uri(rule) {
+                Ok(identity) => identity,
+                Err(error) => {
+                    broken = Some(error);
+                    continue;
+                }
+            };
+            if covers(&rule_identity, uri) {
                 self.canonical(name, uri)?;
                 let opened = rule.clone().with_path(uri.path());
                 return Ok(match uri.option(WithTransform::OPTION) {
@@ -291,6 +329,9 @@ impl Registry {
                     None => opened,
                 });
             }
+        }
+        if let Some(error) = broken {
+            return Err(error);
         }
         let why = if rules.is_empty() {
             "the store is not registered here, and this program opens no store that a reference names"
@@ -314,6 +355,12 @@ impl Registry {
             "the address is not in canonical form, or sets options that a reference may not set",
         ))
     }
+}
+
+fn unsigned(signing: &Store, name: &str, uri: &Uri) -> Error {
+    denied(name, uri, "a store is registered here that takes signed references to this place only")
+        .with("signing", signing.name())
+        .hint("ask for a reference that this store has made")
 }
 
 fn denied(name: &str, uri: &Uri, why: &str) -> Error {

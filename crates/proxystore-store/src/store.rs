@@ -67,7 +67,7 @@ impl Store {
         if let Some(store) = registry.at(Identity::of(place)) {
             return store.opened_alike(&uri);
         }
-        let name = format!("{}-{:?}", place.scheme().replace('+', "-"), Identity::of(place));
+        let name = Self::name_of(place);
         let connector = registry.with_policies(connector, &name);
         let store = Self::over(connector, StoreConfig::new(name, uri), None);
         match registry.register(&store) {
@@ -75,6 +75,11 @@ impl Store {
             // Somebody opened it at the same time.
             Err(error) => registry.get_store(store.name()).ok_or(error),
         }
+    }
+
+    /// The name that follows from a place.
+    pub(crate) fn name_of(place: &Uri) -> String {
+        format!("{}-{:?}", place.scheme().replace('+', "-"), Identity::of(place))
     }
 
     /// This store, if a program that opens `uri` gets from it what it asks for.

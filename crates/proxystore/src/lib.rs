@@ -49,8 +49,9 @@ pub use proxystore_local as local;
 pub use proxystore_redis as redis;
 
 /// Makes the connectors and compressions of the enabled features known to the [global registry](Registry::global),
-/// gives all stores the [standard policies](layers::Policies::standard), and says which stores the references that this
-/// process receives may open. Call it once, at the start; calling it again replaces the rule.
+/// gives the stores that are opened from now on the [standard policies](layers::Policies::standard), and says which
+/// stores the references that this process receives may open. Call it once, at the start; calling it again sets all of
+/// this again.
 ///
 /// Encryption needs keys, and is installed by itself:
 /// `Registry::global().install_transform(layers::Encrypt::new(keys))`.
@@ -76,6 +77,11 @@ pub fn install(trust: Trust) {
     registry.set_policies(layers::Policies::standard);
     registry.set_trust(trust);
 }
+
+/// The programs in the guides compile and run.
+#[cfg(all(doctest, feature = "file", feature = "zstd", feature = "encrypt"))]
+#[doc = include_str!("../../../docs/guides/operations.md")]
+struct Operations;
 
 /// The programs in the README compile and run.
 #[cfg(all(doctest, feature = "file"))]

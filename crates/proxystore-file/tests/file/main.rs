@@ -5,6 +5,7 @@
 mod config;
 mod crash;
 mod hostile;
+mod moves;
 mod places;
 mod races;
 mod swap;

@@ -29,7 +29,7 @@ impl Algorithm {
         let mut packed = match self {
             #[cfg(feature = "zstd")]
             Self::Zstd => {
-                let mut packed = Vec::with_capacity(most);
+                let mut packed = buffer(most).ok()?;
                 // What does not fit is an error.
                 zstd::bulk::Compressor::new(3).ok()?.compress_to_buffer(plain, &mut packed).ok()?;
                 packed
@@ -53,16 +53,21 @@ impl Algorithm {
                 if frame != Ok(packed.len()) {
                     return Err(corrupt("are not exactly one zstd frame"));
                 }
-                let mut plain = Vec::with_capacity(len);
+                let mut plain = buffer(len)?;
                 let mut decoder = zstd::bulk::Decompressor::new().map_err(garbage)?;
                 decoder.decompress_to_buffer(&packed, &mut plain).map_err(garbage)?;
                 Ok(plain.into())
             }
             #[cfg(feature = "lz4")]
             Self::Lz4 => {
-                let mut plain = vec![0; len];
-                let written = lz4_flex::block::decompress_into(&packed, &mut plain)
-                    .map_err(|_| corrupt("are not an lz4 block of the length that they declare"))?;
+                let garbage = || corrupt("are not an lz4 block of the length that they declare");
+                let mut plain = buffer(len)?;
+                // No byte of a block stands for more: a short one does not get to fill memory.
+                if len / 255 > packed.len() {
+                    return Err(garbage());
+                }
+                plain.resize(len, 0);
+                let written = lz4_flex::block::decompress_into(&packed, &mut plain).map_err(|_| garbage())?;
                 plain.truncate(written);
                 Ok(plain.into())
             }
@@ -74,4 +79,14 @@ impl Algorithm {
             }
         }
     }
+}
+
+/// Memory for an object of `len` bytes.
+#[cfg(any(feature = "zstd", feature = "lz4"))]
+fn buffer(len: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len).map_err(|_| {
+        Error::new(ErrorKind::TooLarge, "the object does not fit into memory").with("bytes", len)
+    })?;
+    Ok(bytes)
 }

@@ -42,7 +42,7 @@ pub const METRICS: &[Metric] = &[
         kind: "histogram",
         unit: "bytes",
         labels: &["store", "scheme", "operation"],
-        help: "The stored bytes that a successful call sent or brought, if any.",
+        help: "The bytes that a successful call sent or brought, if any, before compression and encryption.",
     },
     Metric {
         name: "proxystore_operations_in_flight",
@@ -98,7 +98,7 @@ pub const METRICS: &[Metric] = &[
         kind: "gauge",
         unit: "bytes",
         labels: &["store"],
-        help: "The stored size of all objects in the cache.",
+        help: "The encoded size of all objects in the cache.",
     },
 ];
 

@@ -128,6 +128,18 @@ fn the_limit_is_of_the_opened_object() {
 }
 
 #[test]
+fn what_does_not_fit_into_memory_is_too_large() {
+    let at = At { max: u64::MAX, ..At::new() };
+    for algorithm in [ZSTD, LZ4] {
+        let packed = if algorithm == ZSTD { zstd(b"short") } else { lz4_flex::block::compress(b"short") };
+        for declared in [1 << 60, u64::MAX - 1] {
+            let error = at.fail(&Compress::zstd(), frame(algorithm, b"", declared, &packed));
+            assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
+        }
+    }
+}
+
+#[test]
 fn lies_are_corrupt() {
     let at = At::new();
     let plain = text(5_000);

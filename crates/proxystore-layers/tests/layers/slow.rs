@@ -16,6 +16,8 @@ pub(crate) struct Slow {
     pub(crate) size: u64,
     pub(crate) pieces: u32,
     pub(crate) pause: Duration,
+    /// How long it takes until the size is known.
+    pub(crate) search: Duration,
     /// Whether the pieces are reported.
     pub(crate) reports: bool,
     /// Batches begun so far.
@@ -33,7 +35,7 @@ impl Slow {
             max_value: u64::MAX,
         };
         let info = ConnectorInfo::new(Uri::new("slow"), capabilities);
-        Self { info, size, pieces, pause, reports: true, batches: AtomicU32::new(0) }
+        Self { info, size, pieces, pause, search: Duration::ZERO, reports: true, batches: AtomicU32::new(0) }
     }
 }
 
@@ -49,7 +51,9 @@ impl Connector for Slow {
     }
 
     async fn get(&self, _: &Key) -> Result<Option<Payload>> {
+        sleep(self.search).await;
         let transfer = Transfer::current();
+        transfer.admit(self.size)?;
         transfer.expect(self.size).await?;
         for _ in 0..self.pieces {
             sleep(self.pause).await;
