@@ -332,6 +332,11 @@ async fn standard_over_redis() {
     let injected = injected.into_inner().unwrap();
     bench.report.check("standard over redis", &injected, &[ErrorKind::TypeMismatch, ErrorKind::Missing]);
     assert_eq!(injected.len(), 10, "some fault never happened: {injected:?}");
+    let fired = proxy.fired();
+    println!("faults that met data: {fired:?}");
+    for fault in ["delay", "rate", "slice", "reset_after", "flip", "black_hole"] {
+        assert!(fired.contains_key(fault), "{fault} never met data: {fired:?}");
+    }
     let renewed = proxy.connections() - before;
     assert!(renewed > 5, "{renewed} connections were replaced, so the faults did nothing");
 }

@@ -105,8 +105,8 @@ impl<T: Send + Sync + 'static, F: Factory<T>> Proxy<T, F> {
     }
 
     /// The same proxy with the type of its factory forgotten. Both cost one call of the factory; but what one of them
-    /// resolves from now on, [`get`](Self::get) and [`is_resolved`](Self::is_resolved) of the other see only when that is
-    /// asked to resolve, too.
+    /// resolves from now on, [`get`](Self::get) and [`is_resolved`](Self::is_resolved) of the other see only when that
+    /// is asked to resolve, too.
     pub fn erase(self) -> Proxy<T> {
         let target = OnceCell::new_with(self.shared.target.get().cloned());
         Proxy::with_target(DynFactory::new(self), target)

@@ -101,8 +101,8 @@ impl Uri {
         Self { user: None, password: None, ..self.clone() }
     }
 
-    /// The same without options: for messages about options that are wrong, as their values may be secrets that stand in
-    /// the wrong place.
+    /// The same without options: for messages about options that are wrong, as their values may be secrets that stand
+    /// in the wrong place.
     #[must_use]
     pub fn without_options(&self) -> Self {
         Self { options: BTreeMap::new(), ..self.clone() }

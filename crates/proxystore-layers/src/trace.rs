@@ -5,8 +5,8 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 /// A debug span `proxystore.call` around every call of the connector, under the target `proxystore`, with the fields
-/// `store`, `scheme`, `operation`, `key` (unless the call concerns many objects or none), `bytes` (sent and
-/// brought, before compression and encryption) and `outcome`: `ok`, the code of the error such as `PS0010`, or `dropped`.
+/// `store`, `scheme`, `operation`, `key` (unless the call concerns many objects or none), `bytes` (sent and brought,
+/// before compression and encryption) and `outcome`: `ok`, the code of the error such as `PS0010`, or `dropped`.
 ///
 /// Each repetition is a debug event in it. Costs next to nothing while nobody listens.
 #[derive(Debug, Clone, Copy, Default)]

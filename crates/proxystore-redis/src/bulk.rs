@@ -12,8 +12,8 @@ use crate::slot::Open;
 /// A pool of connections with one user at a time.
 ///
 /// Whoever does not give a connection back, being late, dropped or failed, closes it, and its bytes go with it: nothing
-/// is queued on behalf of nobody. A put that waits for a connection holds its object twice, as its caller's value and as
-/// a command; a limit of the bytes in flight bounds that.
+/// is queued on behalf of nobody. A put that waits for a connection holds its object twice, as its caller's value and
+/// as a command; a limit of the bytes in flight bounds that.
 pub(crate) struct Bulk {
     open: Open,
     permits: Semaphore,

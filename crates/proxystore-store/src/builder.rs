@@ -26,7 +26,8 @@ impl Named {
         self.shared_connector(Arc::new(connector))
     }
 
-    /// [`connector`](Self::connector) for a connector that others hold, too. Closing the store closes it for all of them.
+    /// [`connector`](Self::connector) for a connector that others hold, too. Closing the store closes it for all of
+    /// them.
     pub fn shared_connector(self, connector: Arc<dyn Connector>) -> StoreBuilder {
         let config = StoreConfig::new(self.0, connector.info().uri.clone());
         StoreBuilder::at(Ok(config), Some(connector))

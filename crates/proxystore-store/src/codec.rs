@@ -50,8 +50,8 @@ pub trait Format: Send + Sync + 'static {
     note = "derive `serde::Serialize` and `serde::Deserialize`, and own all data; or implement `Codec<{T}>` yourself"
 )]
 pub trait Codec<T>: Format {
-    /// The bytes of `value`. `Codec` if it has none in this format. Values beyond the limits of [`decode`](Self::decode)
-    /// need not be refused here.
+    /// The bytes of `value`. `Codec` if it has none in this format. Values beyond the limits of
+    /// [`decode`](Self::decode) need not be refused here.
     fn encode(value: &T) -> Result<Bytes>;
 
     /// The value of `bytes`, which may come from anybody: all of them must be used, and none may overflow the stack

@@ -59,8 +59,8 @@ pub struct CacheConfig {
 pub struct LimitsConfig {
     /// The largest encoded object that is put or decoded, in bytes (4 GiB).
     pub object_bytes: u64,
-    /// How long an operation on the backend may take in all, in milliseconds (120,000), and the time that its bytes take
-    /// at 8 MiB per second. Policies and connectors have tighter deadlines of their own.
+    /// How long an operation on the backend may take in all, in milliseconds (120,000), and the time that its bytes
+    /// take at 8 MiB per second. Policies and connectors have tighter deadlines of their own.
     pub timeout_ms: u64,
 }
 

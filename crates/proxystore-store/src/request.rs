@@ -21,7 +21,8 @@ impl Store {
     /// Puts a value under a fresh key and gives the key: `store.put(&value).ttl(minute).await?`.
     ///
     /// Errors: `Codec` if the value cannot be encoded, or its type not be read back (how deep a value nests is checked
-    /// by the get only, see [`Codec`]), `TooLarge`, and whatever the backend reports. Dropping the future may leave the object in the store, where only its ttl removes it.
+    /// by the get only, see [`Codec`]), `TooLarge`, and whatever the backend reports. Dropping the future may leave the
+    /// object in the store, where only its ttl removes it.
     pub fn put<'a, T>(&'a self, value: &'a T) -> Put<'a, T> {
         Put { store: self, value, options: PutOptions::default(), codec: PhantomData }
     }

@@ -53,8 +53,9 @@ impl Store {
     /// Its name follows from the place, so that two processes which open the same URI mean the same store; opening it
     /// again gives the same handle. It stays open until [`close`](Self::close).
     ///
-    /// Errors: `Config` if the URI is wrong, or the place is open with other credentials or options; `Unsupported` if no driver is installed for its scheme, and whatever
-    /// connecting reports. Dropping the future leaves nothing behind.
+    /// Errors: `Config` if the URI is wrong, or the place is open with other credentials or options; `Unsupported` if
+    /// no driver is installed for its scheme, and whatever connecting reports. Dropping the future leaves nothing
+    /// behind.
     pub async fn open(uri: impl AsRef<str>) -> Result<Self> {
         let registry = Registry::global();
         let uri: Uri = uri.as_ref().parse()?;
@@ -174,8 +175,9 @@ impl Store {
         self.each("evict", keys, results)
     }
 
-    /// Closes the store: waits for the connector to close, forgets the cache, and leaves the global registry. Idempotent,
-    /// and deletes no object. Later operations, on every clone and by every proxy of this handle, fail with `Closed`.
+    /// Closes the store: waits for the connector to close, forgets the cache, and leaves the global registry.
+    /// Idempotent, and deletes no object. Later operations, on every clone and by every proxy of this handle, fail with
+    /// `Closed`.
     pub async fn close(&self) -> Result<()> {
         self.0.closed.store(true, Ordering::Release);
         Registry::global().unregister(self);

@@ -20,8 +20,9 @@ use crate::{Codec, Postcard, Registry, Store, schema, trace};
 /// A key, with what is needed to find its store again in another process: the factory behind every proxy that a
 /// store makes.
 ///
-/// Serializes as a reference: the store's name, the key, the codec, half of the type's fingerprint, the length,
-/// (unless the store says otherwise) the store's URI without secrets, and a signature if the store signs. Decoding one does nothing but check its form.
+/// Serializes as a reference: the store's name, the key, the codec, half of the type's fingerprint, the length, (unless
+/// the store says otherwise) the store's URI without secrets, and a signature if the store signs. Decoding one does
+/// nothing but check its form.
 pub struct Stored<C = Postcard> {
     reference: Reference,
     store: OnceLock<Store>,

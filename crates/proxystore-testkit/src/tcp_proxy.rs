@@ -1,8 +1,9 @@
 //! A TCP proxy in this process whose faults are switched while it runs.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -93,6 +94,7 @@ struct Shared {
     open: AtomicUsize,
     up: AtomicU64,
     down: AtomicU64,
+    fired: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 /// Faults, and what they are relative to.
@@ -136,6 +138,7 @@ impl TcpProxy {
             open: AtomicUsize::new(0),
             up: AtomicU64::new(0),
             down: AtomicU64::new(0),
+            fired: Mutex::default(),
         });
         let acceptor = tokio::spawn(accept(listener, addr, shared.clone()));
         Self { addr, shared, acceptor }
@@ -194,6 +197,12 @@ impl TcpProxy {
         self.shared.open.load(Ordering::SeqCst)
     }
 
+    /// How often each fault has met data, by the name of its field in [`Faults`]: a fault that met none shows nothing.
+    /// A connection that was refused is not seen here.
+    pub fn fired(&self) -> BTreeMap<&'static str, u64> {
+        self.shared.fired.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// How many bytes have passed in this direction.
     pub fn bytes(&self, direction: Direction) -> u64 {
         self.shared.passed(direction).load(Ordering::SeqCst)
@@ -207,6 +216,11 @@ impl Drop for TcpProxy {
 }
 
 impl Shared {
+    /// Notes that a fault has met data.
+    fn fire(&self, fault: &'static str) {
+        *self.fired.lock().unwrap_or_else(PoisonError::into_inner).entry(fault).or_default() += 1;
+    }
+
     fn passed(&self, direction: Direction) -> &AtomicU64 {
         match direction {
             Direction::Up => &self.up,

@@ -87,20 +87,28 @@ impl<'a> Pump<'a> {
         Self { shared, connection, direction, settings, setting, passed: 0 }
     }
 
-    /// Takes over the setting and waits until it lets this direction pass.
+    /// Takes over the setting, and ends when it leaves nothing to pass.
+    fn take_over(&mut self) -> Result<(), End> {
+        let now = self.settings.borrow_and_update().clone();
+        if now.number != self.setting.number {
+            self.setting = now;
+            self.passed = 0;
+        }
+        if self.left() == Some(0) {
+            self.shared.fire("reset_after");
+            return Err(End::Reset);
+        }
+        Ok(())
+    }
+
+    /// Waits until the setting lets pass what is in hand.
     async fn free(&mut self) -> Result<(), End> {
         loop {
-            let now = self.settings.borrow_and_update().clone();
-            if now.number != self.setting.number {
-                self.setting = now;
-                self.passed = 0;
-            }
-            if self.left() == Some(0) {
-                return Err(End::Reset);
-            }
+            self.take_over()?;
             if !self.setting.holds(self.connection, self.direction) {
                 return Ok(());
             }
+            self.shared.fire("black_hole");
             self.settings.changed().await.map_err(|_| End::Close)?;
         }
     }
@@ -122,13 +130,12 @@ impl<'a> Pump<'a> {
     async fn run(mut self, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> Result<(), End> {
         let mut buffer = vec![0; PIECE];
         loop {
-            self.free().await?;
+            self.take_over()?;
             let read = tokio::select! {
                 biased;
                 _ = self.settings.changed() => continue,
                 read = from.read(&mut buffer) => read,
             };
-            // A black hole may have come up meanwhile.
             self.free().await?;
             match read {
                 Err(_) => return Err(End::Reset),
@@ -140,9 +147,15 @@ impl<'a> Pump<'a> {
 
     async fn pass(&mut self, mut data: &mut [u8], to: &mut WriteHalf<'_>) -> Result<(), End> {
         while !data.is_empty() {
-            sleep(self.setting.faults.delay).await;
+            if !self.setting.faults.delay.is_zero() {
+                self.shared.fire("delay");
+                sleep(self.setting.faults.delay).await;
+            }
             self.free().await?;
             let piece = self.piece().min(data.len());
+            if self.setting.faults.slice.is_some_and(|slice| slice < data.len()) {
+                self.shared.fire("slice");
+            }
             let (piece, rest) = std::mem::take(&mut data).split_at_mut(piece);
             data = rest;
             let len = piece.len() as u64;
@@ -150,12 +163,14 @@ impl<'a> Pump<'a> {
                 && direction == self.direction
                 && (self.passed..self.passed + len).contains(&at)
             {
+                self.shared.fire("flip");
                 piece[(at - self.passed) as usize] ^= 1;
             }
             to.write_all(piece).await.map_err(|_| End::Reset)?;
             self.passed += len;
             self.shared.passed(self.direction).fetch_add(len, Ordering::SeqCst);
             if let Some(rate) = self.setting.faults.rate {
+                self.shared.fire("rate");
                 sleep(Duration::from_secs_f64(len as f64 / rate.max(1) as f64)).await;
             }
         }
