@@ -7,10 +7,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use proxystore_core::{Key, Operation, PutOptions, Result};
+use proxystore_core::{Key, Operation, Payload, Result};
 
 use crate::metrics::{Counter, Timer};
-use crate::request::{Keeping, Kept};
+use crate::request::{How, Keeping, Kept};
 use crate::{Codec, Postcard, Proxy, Store};
 
 type Answers<'a, T> = Pin<Box<dyn Future<Output = Vec<Result<T>>> + Send + 'a>>;
@@ -19,7 +19,7 @@ impl Store {
     /// [`put`](Self::put) for many in one go, with one result per value, in order: a failing value neither stops nor
     /// hides the others. Dropping the future may leave any of them in the store.
     pub fn put_many<'a, T>(&'a self, values: &'a [T]) -> PutMany<'a, T> {
-        PutMany { store: self, values, options: PutOptions::default(), codec: PhantomData }
+        PutMany { store: self, values, how: How::default(), codec: PhantomData }
     }
 
     /// [`get`](Self::get) for many in one go, with one result per key, in order. What is in the cache is taken from
@@ -33,34 +33,25 @@ impl Store {
         ProxyMany {
             store: self,
             values: values.into_iter().collect(),
-            options: PutOptions::default(),
+            how: How::default(),
             mode: Kept { populate: self.config().populate },
             codec: PhantomData,
         }
     }
 
-    async fn put_values<T, C: Codec<T>>(
-        &self,
-        values: &[T],
-        options: &PutOptions,
-    ) -> Vec<Result<(Key, u64)>> {
+    async fn put_values<T, C: Codec<T>>(&self, values: &[T], how: &How) -> Vec<Result<(Key, u64)>> {
         let start = Instant::now();
         let mut items = Vec::with_capacity(values.len());
         let mut results = Vec::with_capacity(values.len());
         for value in values {
-            results.push(self.seal::<T, C>(value, options).await.map(|sealed| {
+            results.push(self.seal::<T, C>(value, &how.options).await.map(|sealed| {
                 items.push((sealed.key.clone(), sealed.payload));
                 (sealed.key, sealed.length)
             }));
         }
         let sent = Instant::now();
-        let count = items.len();
-        let sends = items.iter().map(|(_, payload)| payload.len() as u64).sum();
-        let put =
-            self.call_many(Operation::PutMany, count, sends, |connector| connector.put_many(items, options));
-        let put = put.await;
+        let mut put = self.put_items(items, how).await.into_iter();
         self.recorder().time(Timer::PutManyConnector, sent);
-        let mut put = put.into_iter();
         for result in &mut results {
             if let Ok((key, _)) = result
                 && let Some(Err(error)) = put.next()
@@ -73,6 +64,23 @@ impl Store {
             .into_iter()
             .map(|result| result.map_err(|error| self.place(error, "put_many", None)))
             .collect()
+    }
+
+    async fn put_items(&self, items: Vec<(Key, Payload)>, how: &How) -> Vec<Result<()>> {
+        let count = items.len();
+        let attaching = match how.attach(self, items.iter().map(|(key, _)| key.clone())) {
+            Ok(attaching) => attaching,
+            Err(ended) => return vec![Err(ended); count],
+        };
+        let sends = items.iter().map(|(_, payload)| payload.len() as u64).sum();
+        let options = how.options(self);
+        let put =
+            self.call_many(Operation::PutMany, count, sends, |connector| connector.put_many(items, &options));
+        let put = put.await;
+        match how.finish(attaching) {
+            Ok(()) => put,
+            Err(ended) => vec![Err(ended); count],
+        }
     }
 
     async fn get_values<T, C>(&self, keys: &[Key]) -> Vec<Result<Option<Arc<T>>>>
@@ -111,16 +119,17 @@ impl Store {
 pub struct PutMany<'a, T, C = Postcard> {
     store: &'a Store,
     values: &'a [T],
-    options: PutOptions,
+    how: How,
     codec: PhantomData<fn() -> C>,
 }
 
 impl<'a, T, C> PutMany<'a, T, C> {
     put_setters!();
+    lifetime_setter!();
 
     /// Encodes with this codec instead of [`Postcard`].
     pub fn codec<D: Codec<T>>(self) -> PutMany<'a, T, D> {
-        PutMany { store: self.store, values: self.values, options: self.options, codec: PhantomData }
+        PutMany { store: self.store, values: self.values, how: self.how, codec: PhantomData }
     }
 }
 
@@ -130,7 +139,7 @@ impl<'a, T: Sync, C: Codec<T>> IntoFuture for PutMany<'a, T, C> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let put = self.store.put_values::<T, C>(self.values, &self.options).await;
+            let put = self.store.put_values::<T, C>(self.values, &self.how).await;
             put.into_iter().map(|result| result.map(|(key, _)| key)).collect()
         })
     }
@@ -165,13 +174,14 @@ impl<'a, T: Send + Sync + 'static, C: Codec<T>> IntoFuture for GetMany<'a, T, C>
 pub struct ProxyMany<'a, T, C = Postcard> {
     store: &'a Store,
     values: Vec<T>,
-    options: PutOptions,
+    how: How,
     mode: Kept,
     codec: PhantomData<fn() -> C>,
 }
 
 impl<'a, T, C> ProxyMany<'a, T, C> {
     put_setters!();
+    lifetime_setter!();
 
     /// Whether the proxies hold the values from the beginning (by default as the store is set).
     pub fn populate(mut self, populate: bool) -> Self {
@@ -181,8 +191,8 @@ impl<'a, T, C> ProxyMany<'a, T, C> {
 
     /// Encodes with this codec instead of [`Postcard`].
     pub fn codec<D: Codec<T>>(self) -> ProxyMany<'a, T, D> {
-        let Self { store, values, options, mode, .. } = self;
-        ProxyMany { store, values, options, mode, codec: PhantomData }
+        let Self { store, values, how, mode, .. } = self;
+        ProxyMany { store, values, how, mode, codec: PhantomData }
     }
 }
 
@@ -193,7 +203,7 @@ impl<'a, T: Send + Sync + 'static, C: Codec<T>> IntoFuture for ProxyMany<'a, T, 
     fn into_future(self) -> Self::IntoFuture {
         let store = self.store;
         let proxy_many = async move {
-            let put = store.put_values::<T, C>(&self.values, &self.options).await;
+            let put = store.put_values::<T, C>(&self.values, &self.how).await;
             let proxies = put.into_iter().zip(self.values).map(|(result, value)| {
                 let (key, length) = result?;
                 store.make_proxy(key, length, self.mode.fate(value))

@@ -8,6 +8,7 @@ use proxystore_core::{Connector, Origin, Policy, Result, Transform, Uri, WithPol
 use crate::grant::Signer;
 use crate::layers::with_transforms;
 use crate::reference::check_name;
+use crate::store::Again;
 use crate::{Registry, Store, StoreConfig};
 
 /// A name that still needs a place: see [`Store::builder`].
@@ -181,9 +182,13 @@ impl StoreBuilder {
     pub async fn build(self) -> Result<Store> {
         let mut config = self.config?;
         check_name(&config.name)?;
-        let connector = match self.connector {
-            Some(connector) => with_transforms(connector, self.transforms)?,
-            None => self.registry.connect(&config.uri, &self.transforms, Origin::Program).await?,
+        let (connector, again) = match self.connector {
+            Some(connector) => (with_transforms(connector, self.transforms)?, None),
+            None => {
+                let (registry, uri) = (self.registry.clone(), config.uri.clone());
+                let again = Again { registry, uri, transforms: self.transforms };
+                (self.registry.connect(&again.uri, &again.transforms, Origin::Program).await?, Some(again))
+            }
         };
         // The configuration opens the same store again.
         if let Some(names) = connector.info().uri.option(WithTransform::OPTION) {
@@ -193,7 +198,7 @@ impl StoreBuilder {
             Some(Policed(wrap)) => wrap(connector, &config.name),
             None => self.registry.with_policies(connector, &config.name),
         };
-        let store = Store::over(connector, config, self.signer);
+        let store = Store::over(connector, config, self.signer, again);
         if self.register {
             self.registry.register(&store)?;
         }

@@ -9,6 +9,7 @@ mod trace;
 #[macro_use]
 mod request;
 
+mod background;
 mod batch;
 mod builder;
 mod cache;
@@ -16,14 +17,18 @@ mod codec;
 mod config;
 mod envelope;
 mod grant;
+mod heartbeat;
 mod layers;
+mod lifetime;
 mod limits;
 mod load;
 mod metrics;
+mod reaper;
 mod reference;
 mod registry;
 mod rt;
 pub mod schema;
+mod shutdown;
 mod store;
 mod stored;
 mod traceparent;
@@ -38,9 +43,14 @@ pub use codec::MsgPack;
 pub use codec::{Codec, Format, Postcard, Raw};
 pub use config::{CacheConfig, LimitsConfig, StoreConfig};
 pub use grant::Rights;
+pub use lifetime::{Lease, Lifetime, Process, Scope};
 pub use metrics::{Metrics, TimeStats};
+pub use reaper::Evictions;
 pub use registry::{Registration, Registry, get_store};
-pub use request::{Ephemeral, Get, Kept, Offload, ProxyRequest, Put};
+pub use request::{Attached, Ephemeral, Get, Kept, Offload, ProxyRequest, Put};
+#[cfg(feature = "signal")]
+pub use shutdown::shutdown_on_signal;
+pub use shutdown::{ShutdownGuard, shutdown};
 pub use store::Store;
 pub use stored::Stored;
 #[cfg(feature = "tracing")]

@@ -12,6 +12,7 @@ use tokio::sync::OnceCell;
 
 use crate::layers::{Layers, with_transforms, wrap_in};
 use crate::reference::{Identity, Reference, Spec};
+use crate::store::Again;
 use crate::trust::covers;
 use crate::{Proxy, Store, StoreConfig, Stored, Trust};
 
@@ -291,7 +292,8 @@ impl Registry {
             // The sender's name for it is not ours: metrics and spans have a name that follows from the place.
             let mut config = StoreConfig::new(Store::name_of(uri), uri.clone());
             config.cache.bytes = FOREIGN_CACHE;
-            Ok(Store::over(self.with_policies(connector, &config.name), config, None))
+            let again = Again { registry: self.clone(), uri: opened.clone(), transforms: Vec::new() };
+            Ok(Store::over(self.with_policies(connector, &config.name), config, None, Some(again)))
         };
         let store = cell.get_or_try_init(connect).await?;
         if !store.is_closed() {

@@ -11,6 +11,7 @@ use proxystore_core::{Key, PutOptions, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::lifetime::{Attaching, Members};
 use crate::metrics::Timer;
 use crate::reference::{Reference, Spec, half};
 use crate::{Codec, Postcard, Proxy, ProxyLocker, ProxyOr, Store, Stored, trace};
@@ -24,7 +25,7 @@ impl Store {
     /// by the get only, see [`Codec`]), `TooLarge`, and whatever the backend reports. Dropping the future may leave the
     /// object in the store, where only its ttl removes it.
     pub fn put<'a, T>(&'a self, value: &'a T) -> Put<'a, T> {
-        Put { store: self, value, options: PutOptions::default(), codec: PhantomData }
+        Put { store: self, value, how: How::default(), codec: PhantomData }
     }
 
     /// The value under a key, from the cache or the backend: `store.get::<T>(&key).await?`. `None` if there is none.
@@ -42,7 +43,7 @@ impl Store {
         ProxyRequest {
             store: self,
             value,
-            options: PutOptions::default(),
+            how: How::default(),
             mode: Kept { populate: self.config().populate },
             codec: PhantomData,
         }
@@ -72,7 +73,7 @@ impl Store {
     ///
     /// Errors and dropping: as [`put`](Self::put).
     pub fn offload<T>(&self, value: T) -> Offload<'_, T> {
-        Offload { store: self, value, above: 64 << 10, options: PutOptions::default(), codec: PhantomData }
+        Offload { store: self, value, above: 64 << 10, how: How::default(), codec: PhantomData }
     }
 
     fn reference<T, C: Codec<T>>(&self, key: Key, length: u64, ephemeral: bool) -> Reference {
@@ -121,6 +122,51 @@ pub(crate) enum Fate<T> {
     Ephemeral,
 }
 
+/// How to put, and what the object is to be attached to.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct How {
+    pub(crate) options: PutOptions,
+    pub(crate) lifetime: Option<Arc<Members>>,
+}
+
+impl How {
+    /// What the connector is told. An object of a lifetime has that one's ttl, unless it has its own.
+    pub(crate) fn options(&self, store: &Store) -> PutOptions {
+        let mut options = self.options.clone();
+        if let (None, Some(lifetime)) = (options.ttl, &self.lifetime) {
+            options.ttl = store.ttl(lifetime.term().ttl());
+        }
+        options
+    }
+
+    /// Attaches what is about to be put. An error if the lifetime has ended.
+    pub(crate) fn attach(
+        &self,
+        store: &Store,
+        keys: impl IntoIterator<Item = Key>,
+    ) -> Result<Option<Attaching>> {
+        let attach = |lifetime: &Arc<Members>| lifetime.attach(store, keys.into_iter().collect());
+        self.lifetime.as_ref().map(attach).transpose()
+    }
+
+    /// What was attached is put now.
+    pub(crate) fn finish(&self, attaching: Option<Attaching>) -> Result<()> {
+        attaching.map_or(Ok(()), |attaching| attaching.finish(self.options.ttl.is_none()))
+    }
+}
+
+/// The setter of requests that attach what they put.
+macro_rules! lifetime_setter {
+    () => {
+        /// Attaches the object to a lifetime, at whose end it is evicted. If that has ended, the request fails with
+        /// `Closed` or `Expired`, and nothing is put.
+        pub fn lifetime(mut self, lifetime: &impl crate::Lifetime) -> Self {
+            self.how.lifetime = Some(lifetime.members());
+            self
+        }
+    };
+}
+
 /// The setters that every storing request has.
 macro_rules! put_setters {
     () => {
@@ -128,13 +174,13 @@ macro_rules! put_setters {
         /// `Unsupported` where the backend has no expiry. The cache does not count it: where the object was read or put
         /// through a proxy, that value may be served for longer.
         pub fn ttl(mut self, ttl: Duration) -> Self {
-            self.options.ttl = Some(ttl);
+            self.how.options.ttl = Some(ttl);
             self
         }
 
         /// Attaches words to the object, for connectors that route by them.
         pub fn tags(mut self, tags: impl IntoIterator<Item = impl Into<String>>) -> Self {
-            self.options.tags.extend(tags.into_iter().map(Into::into));
+            self.how.options.tags.extend(tags.into_iter().map(Into::into));
             self
         }
     };
@@ -145,16 +191,17 @@ macro_rules! put_setters {
 pub struct Put<'a, T, C = Postcard> {
     store: &'a Store,
     value: &'a T,
-    options: PutOptions,
+    how: How,
     codec: PhantomData<fn() -> C>,
 }
 
 impl<'a, T, C> Put<'a, T, C> {
     put_setters!();
+    lifetime_setter!();
 
     /// Encodes with this codec instead of [`Postcard`].
     pub fn codec<D: Codec<T>>(self) -> Put<'a, T, D> {
-        Put { store: self.store, value: self.value, options: self.options, codec: PhantomData }
+        Put { store: self.store, value: self.value, how: self.how, codec: PhantomData }
     }
 }
 
@@ -163,9 +210,7 @@ impl<'a, T: Sync, C: Codec<T>> IntoFuture for Put<'a, T, C> {
     type IntoFuture = Answer<'a, Key>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(
-            async move { self.store.put_value::<T, C>(self.value, &self.options).await.map(|(key, _)| key) },
-        )
+        Box::pin(async move { self.store.put_value::<T, C>(self.value, &self.how).await.map(|(key, _)| key) })
     }
 }
 
@@ -204,11 +249,15 @@ pub struct Kept {
     pub(crate) populate: bool,
 }
 
+/// The object is evicted at the end of a lifetime.
+#[derive(Debug, Clone, Copy)]
+pub struct Attached(Kept);
+
 /// The object is evicted once it is resolved. Such a proxy is never born resolved: that would leave the object.
 #[derive(Debug, Clone, Copy)]
 pub struct Ephemeral;
 
-/// [`Kept`] or [`Ephemeral`].
+/// [`Kept`], [`Attached`] or [`Ephemeral`].
 pub(crate) trait Keeping: Send + 'static {
     fn fate<T>(self, value: T) -> Fate<T>;
 }
@@ -219,13 +268,19 @@ impl Keeping for Kept {
     }
 }
 
+impl Keeping for Attached {
+    fn fate<T>(self, value: T) -> Fate<T> {
+        self.0.fate(value)
+    }
+}
+
 impl Keeping for Ephemeral {
     fn fate<T>(self, _: T) -> Fate<T> {
         Fate::Ephemeral
     }
 }
 
-/// See [`Store::proxy`]. [`Kept`] and [`Ephemeral`] say what becomes of the object.
+/// See [`Store::proxy`]. [`Kept`], [`Attached`] and [`Ephemeral`] say what becomes of the object.
 ///
 /// "Is not a future" means that `C` cannot encode `T`: derive `Serialize` and `Deserialize`, or name another codec.
 ///
@@ -235,11 +290,18 @@ impl Keeping for Ephemeral {
 /// store.proxy(1).ephemeral().populate(true).await?; // populated, it would never be resolved, and so never evicted
 /// # Ok(()) }
 /// ```
+///
+/// ```compile_fail
+/// # use proxystore_store::{Scope, Store};
+/// # async fn f(store: Store) -> proxystore_core::Result<()> {
+/// store.proxy(1).ephemeral().lifetime(&Scope::new()).await?; // who evicts it, the first reader or the scope?
+/// # Ok(()) }
+/// ```
 #[must_use = "a request does nothing until it is awaited"]
 pub struct ProxyRequest<'a, T, C = Postcard, M = Kept> {
     store: &'a Store,
     value: T,
-    options: PutOptions,
+    how: How,
     mode: M,
     codec: PhantomData<fn() -> C>,
 }
@@ -249,8 +311,8 @@ impl<'a, T, C, M> ProxyRequest<'a, T, C, M> {
 
     /// Encodes with this codec instead of [`Postcard`].
     pub fn codec<D: Codec<T>>(self) -> ProxyRequest<'a, T, D, M> {
-        let Self { store, value, options, mode, .. } = self;
-        ProxyRequest { store, value, options, mode, codec: PhantomData }
+        let Self { store, value, how, mode, .. } = self;
+        ProxyRequest { store, value, how, mode, codec: PhantomData }
     }
 }
 
@@ -261,11 +323,27 @@ impl<'a, T, C> ProxyRequest<'a, T, C, Kept> {
         self
     }
 
+    /// Attaches the object to a lifetime, at whose end it is evicted. If that has ended, the request fails with `Closed`
+    /// or `Expired`, and nothing is put.
+    pub fn lifetime(self, lifetime: &impl crate::Lifetime) -> ProxyRequest<'a, T, C, Attached> {
+        let Self { store, value, how, mode, .. } = self;
+        let how = How { lifetime: Some(lifetime.members()), ..how };
+        ProxyRequest { store, value, how, mode: Attached(mode), codec: PhantomData }
+    }
+
     /// Evicts the object once somebody resolves it: of all copies of the reference, exactly one gets it. Where the
     /// backend has no `take`, it is read and then evicted.
     pub fn ephemeral(self) -> ProxyRequest<'a, T, C, Ephemeral> {
-        let Self { store, value, options, .. } = self;
-        ProxyRequest { store, value, options, mode: Ephemeral, codec: PhantomData }
+        let Self { store, value, how, .. } = self;
+        ProxyRequest { store, value, how, mode: Ephemeral, codec: PhantomData }
+    }
+}
+
+impl<T, C> ProxyRequest<'_, T, C, Attached> {
+    /// Whether the proxy holds the value from the beginning, in this process (by default as the store is set).
+    pub fn populate(mut self, populate: bool) -> Self {
+        self.mode.0.populate = populate;
+        self
     }
 }
 
@@ -279,10 +357,10 @@ where
     type IntoFuture = Answer<'a, Proxy<T, C>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { store, value, options, mode, .. } = self;
+        let Self { store, value, how, mode, .. } = self;
         let proxy = async move {
             let start = Instant::now();
-            let (key, length) = store.put_value::<T, C>(&value, &options).await?;
+            let (key, length) = store.put_value::<T, C>(&value, &how).await?;
             store.recorder().time(Timer::Proxy, start);
             store.make_proxy(key, length, mode.fate(value))
         };
@@ -296,12 +374,13 @@ pub struct Offload<'a, T, C = Postcard> {
     store: &'a Store,
     value: T,
     above: u64,
-    options: PutOptions,
+    how: How,
     codec: PhantomData<fn() -> C>,
 }
 
 impl<'a, T, C> Offload<'a, T, C> {
     put_setters!();
+    lifetime_setter!();
 
     /// The largest encoded value, in bytes, that is passed on as it is (64 KiB).
     pub fn above(mut self, bytes: u64) -> Self {
@@ -311,8 +390,8 @@ impl<'a, T, C> Offload<'a, T, C> {
 
     /// Encodes with this codec instead of [`Postcard`].
     pub fn codec<D: Codec<T>>(self) -> Offload<'a, T, D> {
-        let Self { store, value, above, options, .. } = self;
-        Offload { store, value, above, options, codec: PhantomData }
+        let Self { store, value, above, how, .. } = self;
+        Offload { store, value, above, how, codec: PhantomData }
     }
 }
 
@@ -325,7 +404,7 @@ where
     type IntoFuture = Answer<'a, ProxyOr<T, C>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { store, value, above, options, .. } = self;
+        let Self { store, value, above, how, .. } = self;
         let offload = async move {
             let start = Instant::now();
             let stored = async {
@@ -333,8 +412,8 @@ where
                 if body.len() as u64 <= above {
                     return Ok(None);
                 }
-                let sealed = store.seal_body::<T, C>(body, &options).await?;
-                store.put_sealed(sealed, &options).await.map(Some)
+                let sealed = store.seal_body::<T, C>(body, &how.options).await?;
+                store.put_sealed(sealed, &how).await.map(Some)
             };
             let stored = stored.await.map_err(|error| store.place(error, "offload", None))?;
             let Some((key, length)) = stored else { return Ok(ProxyOr::Value(value)) };

@@ -9,16 +9,22 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use proxystore_core::{
     Capabilities, Connector, Error, ErrorKind, Id, Key, KeyHint, Operation, Origin, Payload, PutOptions,
-    Result, Transfer, Uri,
+    Reach, Result, Transfer, Transform, Uri,
 };
+use tokio::sync::{Notify, OnceCell};
 
 use crate::builder::{Named, StoreBuilder};
 use crate::cache::Cache;
 use crate::envelope::{self, Header};
 use crate::grant::Signer;
 use crate::metrics::{Attribute, Counter, Metrics, Recorder, Timer};
+use crate::reaper::Reaper;
 use crate::reference::Identity;
-use crate::{Codec, Registry, StoreConfig, rt};
+use crate::request::How;
+use crate::{Codec, Evictions, Registry, StoreConfig, rt};
+
+/// How long closing waits for evictions.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Objects of any type over one connector, and proxies of them. A handle: clones are the same store.
 ///
@@ -44,7 +50,19 @@ struct Inner {
     cache: Arc<Cache>,
     recorder: Recorder,
     signer: Option<Signer>,
+    reaper: Reaper,
+    /// How to connect once more, and that connection; `None` when it was closed.
+    again: Option<Again>,
+    aside: OnceCell<Option<Arc<dyn Connector>>>,
     closed: AtomicBool,
+    closing: Notify,
+}
+
+/// What it takes to open a store's connector another time.
+pub(crate) struct Again {
+    pub(crate) registry: Registry,
+    pub(crate) uri: Uri,
+    pub(crate) transforms: Vec<Arc<dyn Transform>>,
 }
 
 impl Store {
@@ -70,7 +88,8 @@ impl Store {
         }
         let name = Self::name_of(place);
         let connector = registry.with_policies(connector, &name);
-        let store = Self::over(connector, StoreConfig::new(name, uri), None);
+        let again = Again { registry: registry.clone(), uri: uri.clone(), transforms: Vec::new() };
+        let store = Self::over(connector, StoreConfig::new(name, uri), None, Some(again));
         match registry.register(&store) {
             Ok(()) => Ok(store),
             // Somebody opened it at the same time.
@@ -107,13 +126,23 @@ impl Store {
         StoreBuilder::of(config)
     }
 
-    pub(crate) fn over(connector: Arc<dyn Connector>, config: StoreConfig, signer: Option<Signer>) -> Self {
+    pub(crate) fn over(
+        connector: Arc<dyn Connector>,
+        config: StoreConfig,
+        signer: Option<Signer>,
+        again: Option<Again>,
+    ) -> Self {
         Self(Arc::new(Inner {
             identity: Identity::of(&connector.info().uri),
             cache: Cache::new(&config.name, config.cache.objects, config.cache.bytes),
             recorder: Recorder::new(&config.name),
             signer,
+            reaper: Reaper::default(),
+            // What reaches no further than this host is bound to no runtime.
+            again: again.filter(|_| connector.info().capabilities.reach == Reach::Network),
+            aside: OnceCell::new(),
             closed: AtomicBool::new(false),
+            closing: Notify::new(),
             connector,
             config,
         }))
@@ -175,16 +204,51 @@ impl Store {
         self.each("evict", keys, results)
     }
 
-    /// Closes the store: waits for the connector to close, forgets the cache, and leaves the global registry.
-    /// Idempotent, and deletes no object. Later operations, on every clone and by every proxy of this handle, fail with
-    /// `Closed`.
-    pub async fn close(&self) -> Result<()> {
+    /// Closes the store: no operation begins any more, evictions that are under way in the background are waited for
+    /// (five seconds at most), the connector is closed and the cache forgotten, and the store leaves the global
+    /// registry. Idempotent, and deletes no object: see [`close_and_clear`](Self::close_and_clear). Later operations, on
+    /// every clone and by every proxy of this handle, fail with `Closed`, and so do those that wait for a future.
+    ///
+    /// Says what came of the evictions; what is pending is left to its ttl. What has an owner or a lifetime is not
+    /// renewed any more. If the future is dropped, the store is closed all the same, and its connector may be open.
+    pub async fn close(&self) -> Result<Evictions> {
         self.0.closed.store(true, Ordering::Release);
+        self.0.closing.notify_waiters();
         Registry::global().unregister(self);
         self.0.cache.clear();
+        let evictions = self.reaped(PATIENCE).await;
         let transfer = self.transfer();
-        let close = self.limited(Operation::Close, 0, &transfer, self.0.connector.close());
-        close.await.map_err(|e| self.place(e, "close", None))
+        let close = async {
+            // Who comes later finds it closed.
+            let _ = self.0.aside.set(None);
+            if let Some(Some(aside)) = self.0.aside.get() {
+                aside.close().await?;
+            }
+            self.0.connector.close().await
+        };
+        let close = self.limited(Operation::Close, 0, &transfer, close);
+        close.await.map_err(|e| self.place(e, "close", None))?;
+        Ok(evictions)
+    }
+
+    /// Removes every object at the store's place, its own directory, prefix or map and nothing else, whoever has put it
+    /// there; and then [`close`](Self::close)s the store. If the future is dropped, some of the objects may be left and
+    /// the store open.
+    ///
+    /// Errors: `Unsupported` where the backend cannot, and whatever it reports; the store is open then.
+    pub async fn close_and_clear(&self) -> Result<Evictions> {
+        // As long as it takes: the connector has a deadline of its own.
+        let clear = self.connector_open()?.clear().await;
+        clear.map_err(|error| self.place(error, "clear", None))?;
+        self.close().await
+    }
+
+    /// Waits until the store is closed.
+    pub(crate) async fn closed(&self) {
+        let closing = self.0.closing.notified();
+        if !self.is_closed() {
+            closing.await;
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -197,6 +261,46 @@ impl Store {
 
     pub(crate) fn identity(&self) -> Identity {
         self.0.identity
+    }
+
+    /// What tells this handle's store from all others in the process.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
+    pub(crate) fn reaper(&self) -> &Reaper {
+        &self.0.reaper
+    }
+
+    /// The connector of the background thread: one of its own if connections are bound to the runtime that has opened
+    /// them, and a connector can be opened again.
+    pub(crate) async fn aside(&self) -> Result<Arc<dyn Connector>> {
+        let open = || async {
+            Ok(Some(match &self.0.again {
+                Some(Again { registry, uri, transforms }) => {
+                    registry.connect(uri, transforms, Origin::Program).await?
+                }
+                None => self.0.connector.clone(),
+            }))
+        };
+        let aside = self.0.aside.get_or_try_init(open).await?;
+        aside.clone().ok_or_else(|| self.closed_error())
+    }
+
+    /// Whether objects can be given a time after which they expire.
+    pub(crate) fn expires(&self) -> bool {
+        self.0.connector.info().capabilities.ttl
+    }
+
+    /// This time to live, where the backend has any.
+    pub(crate) fn ttl(&self, ttl: Duration) -> Option<Duration> {
+        self.expires().then_some(ttl)
+    }
+
+    /// Lets an object expire `ttl` from now. `false` if there is none.
+    pub(crate) async fn touch(&self, key: &Key, ttl: Duration) -> Result<bool> {
+        let touched = self.call(Operation::Touch, 0, |connector| connector.touch(key, ttl)).await;
+        touched.map_err(|error| self.place(error, "touch", Some(key)))
     }
 
     pub(crate) fn cache(&self) -> &Arc<Cache> {
@@ -228,10 +332,11 @@ impl Store {
 
     /// The connector, unless the store is closed.
     pub(crate) fn connector_open(&self) -> Result<&dyn Connector> {
-        if self.is_closed() {
-            return Err(Error::new(ErrorKind::Closed, "the store is closed").with("store", self.name()));
-        }
-        Ok(&*self.0.connector)
+        if self.is_closed() { Err(self.closed_error()) } else { Ok(&*self.0.connector) }
+    }
+
+    pub(crate) fn closed_error(&self) -> Error {
+        Error::new(ErrorKind::Closed, "the store is closed").with("store", self.name())
     }
 
     /// How long an operation may take, besides its bytes.
@@ -366,28 +471,27 @@ impl Store {
         .hint("divide the object, or raise `max_object` if the backend takes more"))
     }
 
-    pub(crate) async fn put_sealed(&self, sealed: Sealed, options: &PutOptions) -> Result<(Key, u64)> {
+    pub(crate) async fn put_sealed(&self, sealed: Sealed, how: &How) -> Result<(Key, u64)> {
         let start = Instant::now();
         let Sealed { key, payload, length } = sealed;
         let sends = payload.len() as u64;
-        self.call(Operation::Put, sends, |connector| connector.put(&key, payload, options))
+        let attaching = how.attach(self, [key.clone()])?;
+        let options = how.options(self);
+        self.call(Operation::Put, sends, |connector| connector.put(&key, payload, &options))
             .await
             .map_err(|error| error.with("key", &key))?;
+        how.finish(attaching)?;
         self.recorder().time(Timer::PutConnector, start);
         self.recorder().set(Attribute::PutSize, length);
         Ok((key, length))
     }
 
-    pub(crate) async fn put_value<T, C: Codec<T>>(
-        &self,
-        value: &T,
-        options: &PutOptions,
-    ) -> Result<(Key, u64)> {
+    pub(crate) async fn put_value<T, C: Codec<T>>(&self, value: &T, how: &How) -> Result<(Key, u64)> {
         let start = Instant::now();
-        let result = match self.seal::<T, C>(value, options).await {
+        let result = match self.seal::<T, C>(value, &how.options).await {
             Ok(sealed) => {
                 let key = sealed.key.clone();
-                spanned!("proxystore.put", self.name(), Some(&key), self.put_sealed(sealed, options)).await
+                spanned!("proxystore.put", self.name(), Some(&key), self.put_sealed(sealed, how)).await
             }
             Err(error) => Err(error),
         };

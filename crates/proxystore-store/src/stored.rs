@@ -87,6 +87,11 @@ impl<C> Stored<C> {
         Ok(store)
     }
 
+    /// The store, if this reference gives the right to evict.
+    pub(crate) async fn evictable(&self) -> Result<Store> {
+        self.allowed(Rights::EVICT).await
+    }
+
     /// Evicts the target: as [`Store::evict`], for whoever has the proxy and not the store:
     /// `proxy.factory().evict().await?`. A proxy that is resolved keeps its target.
     ///
@@ -94,7 +99,7 @@ impl<C> Stored<C> {
     /// reference gives no right to evict or its signature is wrong, and `Expired` if its time is over. Dropping: as
     /// [`Store::evict`].
     pub async fn evict(&self) -> Result<()> {
-        let evict = async { self.allowed(Rights::EVICT).await?.evict(self.key()).await };
+        let evict = async { self.evictable().await?.evict(self.key()).await };
         evict.await.map_err(|error| self.place(error, "evict"))
     }
 

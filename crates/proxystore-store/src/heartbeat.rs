@@ -1,0 +1,226 @@
+//! Renews what lives only as long as its holder: every quarter of its time, so that two lost renewals cost nothing.
+//!
+//! Renewals happen in the background thread, whatever the program's own runtimes do meanwhile, and by the monotonic
+//! clock. When a holder dies, they end with it, and what it held expires in the backend.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt};
+use proxystore_core::{Error, ErrorKind, Key, Payload, PutOptions, Result};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::{Store, background};
+
+/// How many renewals of a store are under way at once.
+const IN_FLIGHT: usize = 64;
+/// The shortest time between two renewals.
+const SHORTEST: Duration = Duration::from_millis(5);
+
+/// How long an object is to live after each renewal.
+#[derive(Debug)]
+pub(crate) struct Term {
+    ttl: Duration,
+    /// When it ends in any case.
+    end: Mutex<Option<Instant>>,
+}
+
+impl Term {
+    /// `ttl` after each renewal, and not beyond `end`.
+    pub(crate) fn new(ttl: Duration, end: Option<Instant>) -> Arc<Self> {
+        Arc::new(Self { ttl, end: Mutex::new(end) })
+    }
+
+    pub(crate) fn end(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long from now.
+    pub(crate) fn ttl(&self) -> Duration {
+        self.end().map_or(self.ttl, |end| self.ttl.min(end.saturating_duration_since(Instant::now())))
+    }
+}
+
+/// What is renewed.
+pub(crate) enum Renewal {
+    /// The time of an object.
+    Touch,
+    /// A record, which is written anew: the nth time with these bytes.
+    Write(Box<dyn Fn(u64) -> Result<Payload> + Send + Sync>),
+}
+
+/// Renews something for as long as this is held.
+pub(crate) struct Beat(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    key: Key,
+    term: Arc<Term>,
+    renewal: Renewal,
+    /// How often it was renewed.
+    count: AtomicU64,
+    /// Its place in the schedule, while it waits for its next time.
+    place: Mutex<Option<Place>>,
+    stopped: AtomicBool,
+    /// The backend says that it is not there any more.
+    lost: AtomicBool,
+    /// Held while it is being renewed.
+    busy: tokio::sync::Mutex<()>,
+}
+
+/// When, and a number that makes it unique.
+type Place = (Instant, u64);
+
+/// What is to be renewed next.
+#[derive(Default)]
+struct Schedule {
+    beats: Mutex<BTreeMap<Place, Weak<Inner>>>,
+    number: AtomicU64,
+    sooner: Notify,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The schedule of the process, which a task in the background keeps.
+fn schedule() -> Result<&'static Schedule> {
+    static SCHEDULE: LazyLock<Schedule> = LazyLock::new(Schedule::default);
+    static STARTED: OnceLock<Result<()>> = OnceLock::new();
+    STARTED.get_or_init(|| background::spawn(SCHEDULE.keep())).clone().map(|()| &*SCHEDULE)
+}
+
+impl Beat {
+    /// Renews from now on; the first time when a quarter of its time is over.
+    pub(crate) fn start(store: &Store, key: &Key, term: &Arc<Term>, renewal: Renewal) -> Result<Self> {
+        let beat = Arc::new(Inner {
+            store: store.clone(),
+            key: key.clone(),
+            term: term.clone(),
+            renewal,
+            count: AtomicU64::new(0),
+            place: Mutex::new(None),
+            stopped: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
+            busy: tokio::sync::Mutex::new(()),
+        });
+        schedule()?.add(&beat, Instant::now() + term.ttl() / 4);
+        Ok(Self(beat))
+    }
+
+    /// Whether the backend has said that there is nothing to renew any more.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.0.lost.load(Ordering::Relaxed)
+    }
+
+    /// Renews now. `false` if there is nothing to renew.
+    pub(crate) async fn renew(&self) -> Result<bool> {
+        self.0.renew().await
+    }
+
+    /// Renews no more. When this returns, no renewal is under way.
+    pub(crate) async fn stop(&self) {
+        self.0.stopped.store(true, Ordering::Relaxed);
+        drop(self.0.busy.lock().await);
+    }
+}
+
+impl Drop for Beat {
+    fn drop(&mut self) {
+        self.0.stopped.store(true, Ordering::Relaxed);
+        if let (Some(place), Ok(schedule)) = (lock(&self.0.place).take(), schedule()) {
+            lock(&schedule.beats).remove(&place);
+        }
+    }
+}
+
+impl Schedule {
+    fn add(&self, beat: &Arc<Inner>, at: Instant) {
+        let place = (at, self.number.fetch_add(1, Ordering::Relaxed));
+        let mut beats = lock(&self.beats);
+        *lock(&beat.place) = Some(place);
+        let first = beats.first_key_value().is_none_or(|(first, _)| at < first.0);
+        beats.insert(place, Arc::downgrade(beat));
+        drop(beats);
+        if first {
+            self.sooner.notify_one();
+        }
+    }
+
+    /// What is due by now, and when the next is.
+    fn due(&self) -> (Vec<Arc<Inner>>, Option<Instant>) {
+        let mut beats = lock(&self.beats);
+        let later = beats.split_off(&(Instant::now(), u64::MAX));
+        let due = std::mem::replace(&mut *beats, later);
+        let next = beats.first_key_value().map(|(place, _)| place.0);
+        drop(beats);
+        (due.into_values().filter_map(|beat| beat.upgrade()).collect(), next)
+    }
+
+    async fn keep(&'static self) {
+        loop {
+            let (due, next) = self.due();
+            let mut by_store = HashMap::<_, Vec<_>>::new();
+            for beat in due {
+                *lock(&beat.place) = None;
+                by_store.entry(beat.store.address()).or_default().push(beat);
+            }
+            for beats in by_store.into_values() {
+                // A store that stands still keeps no other one waiting.
+                tokio::spawn(stream::iter(beats).for_each_concurrent(IN_FLIGHT, |beat| self.beat(beat)));
+            }
+            let sooner = self.sooner.notified();
+            match next {
+                // Sooner or then, it looks again.
+                Some(next) => drop(timeout_at(next, sooner).await),
+                None => sooner.await,
+            }
+        }
+    }
+
+    async fn beat(&self, beat: Arc<Inner>) {
+        let start = Instant::now();
+        let renewed = beat.renew().await;
+        if beat.stopped.load(Ordering::Relaxed) {
+            return;
+        }
+        let ttl = beat.term.ttl();
+        match renewed {
+            _ if ttl.is_zero() => {}
+            Ok(true) => self.add(&beat, start + (ttl / 4).max(SHORTEST)),
+            Ok(false) => {}
+            Err(error) if error.kind() == ErrorKind::Closed => {}
+            Err(_) => self.add(&beat, Instant::now() + (ttl / 16).max(SHORTEST)),
+        }
+    }
+}
+
+impl Inner {
+    async fn renew(&self) -> Result<bool> {
+        let _busy = self.busy.lock().await;
+        if self.stopped.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let ttl = self.term.ttl();
+        let renew = async {
+            let connector = self.store.aside().await?;
+            match &self.renewal {
+                Renewal::Touch => connector.touch(&self.key, ttl).await,
+                Renewal::Write(record) => {
+                    let count = self.count.fetch_add(1, Ordering::Relaxed);
+                    let options = PutOptions { ttl: self.store.ttl(ttl), ..PutOptions::default() };
+                    connector.put(&self.key, record(count)?, &options).await.map(|()| true)
+                }
+            }
+        };
+        let late = |_| Err(Error::new(ErrorKind::Timeout, "the backend did not answer in time").transient());
+        let renewed = timeout(ttl / 4, renew).await.unwrap_or_else(late);
+        if matches!(renewed, Ok(false)) {
+            self.lost.store(true, Ordering::Relaxed);
+        }
+        renewed.map_err(|error| self.store.place(error, "renew", Some(&self.key)))
+    }
+}
