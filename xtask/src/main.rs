@@ -8,7 +8,7 @@ mod ci;
 mod deps;
 mod features;
 mod metadata;
-mod redis;
+mod provide;
 mod sh;
 mod soak;
 mod test;
@@ -18,8 +18,8 @@ const HELP: &str = "\
 cargo xtask <verb>
 
   test       all tests, the doc tests and tidy; fails if a test was skipped
-             finds redis-server or valkey-server; on Debian as root it installs redis-server
-             --allow-skips   install nothing, and skip tests whose server is missing
+             finds redis-server or valkey-server, and faketime; on Debian as root it installs what is missing
+             --allow-skips   install nothing, and skip tests whose program is missing
   check      format, clippy and docs
   docs       the API documentation, without warnings
   features   each feature of each crate builds alone, none does, and all together do

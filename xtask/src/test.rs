@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::sh::{Result, cargo, find, root, run};
-use crate::{redis, tidy};
+use crate::{provide, tidy};
 
 /// Tests that cannot run append a line to the file of this name. The testkit does it.
 const SKIPS: &str = "PROXYSTORE_SKIPS";
@@ -15,9 +15,7 @@ const REQUIRE: &str = "PROXYSTORE_REQUIRE";
 
 /// Runs all of them, whatever fails, and sums up.
 pub(crate) fn run_all(allow_skips: bool) -> Result {
-    if !allow_skips {
-        redis::provide()?;
-    }
+    let required = if allow_skips { None } else { Some(provide::all()?) };
     let folder = root().join("target");
     let file = folder.join("skips.txt");
     // What the last run recorded is forgotten; a new file appears with the first skip.
@@ -30,8 +28,8 @@ pub(crate) fn run_all(allow_skips: bool) -> Result {
     }
     let with = |mut command: Command| {
         command.env(SKIPS, &file).env_remove(REQUIRE);
-        if !allow_skips {
-            command.env(REQUIRE, "redis");
+        if let Some(required) = required {
+            command.env(REQUIRE, required);
         }
         run(&mut command)
     };

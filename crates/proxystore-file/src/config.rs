@@ -82,7 +82,8 @@ impl ConnectorConfig for FileConfig {
     }
 
     /// Opens the directory. [`Origin::Program`] makes it if it is missing; [`Origin::Reference`] opens what such a
-    /// connector has made, by its real path, and makes nothing. Dropping the future may leave an empty directory.
+    /// connector has made, by its real path, and makes nothing but the store's [clock](crate#time), where it is the
+    /// first since the machine started. Dropping the future may leave an empty directory.
     async fn connect(self, origin: Origin) -> Result<FileConnector> {
         FileConnector::open(self, origin).await
     }

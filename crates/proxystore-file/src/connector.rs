@@ -32,8 +32,8 @@ impl FileConnector {
     pub(crate) async fn open(config: FileConfig, origin: Origin) -> Result<Self> {
         let pool = Pool::new();
         let (durability, every) = (config.durability, config.sweep);
-        let (root, uri) = pool.run(ErrorKind::Timeout, move || root::open(&config, origin)).await?;
-        let tree = Arc::new(Tree::new(root, durability));
+        let (root, clock, uri) = pool.run(ErrorKind::Timeout, move || root::open(&config, origin)).await?;
+        let tree = Arc::new(Tree::new(root, clock, durability));
         let janitor = match origin {
             Origin::Program => Some(janitor::start(tree.clone(), pool.clone(), every)),
             Origin::Reference => None,

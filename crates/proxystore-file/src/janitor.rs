@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, Dir, FlockOperation, OFlags, flock, unlinkat};
 use rustix::io::Errno;
 use tokio::task::AbortHandle;
 
+use crate::clock::Clock;
 use crate::error::failed;
 use crate::layout::{Entry, SHARDS, classify, shard_name};
 use crate::object::{Object, open_beneath};
@@ -55,7 +56,8 @@ pub(crate) async fn sweep(tree: &Arc<Tree>, pool: &Pool, all: bool) -> Result<Sw
         let tree = tree.clone();
         let work = move || {
             let Some(shard) = tree.shard(number as u8)? else { return Ok((Swept::default(), None)) };
-            let mut sweep = Sweep { shard: &shard, all, swept: Swept::default(), failed: None };
+            let mut sweep =
+                Sweep { shard: &shard, clock: tree.clock, all, swept: Swept::default(), failed: None };
             let ended = sweep.directory(&shard.0, &shard_name(number as u8));
             Ok((sweep.swept, ended.err().or(sweep.failed)))
         };
@@ -72,6 +74,7 @@ pub(crate) async fn sweep(tree: &Arc<Tree>, pool: &Pool, all: bool) -> Result<Sw
 /// A sweep of one shard.
 struct Sweep<'a> {
     shard: &'a Shard,
+    clock: Clock,
     all: bool,
     swept: Swept,
     /// The first file that should go and would not; the sweep goes on.
@@ -106,7 +109,8 @@ impl Sweep<'_> {
 
     /// Whether the object is to go. What is not an object is not, unless everything is.
     fn is_over(&self, dir: &OwnedFd, name: &str, key: &Key) -> bool {
-        self.all || matches!(Object::open(dir, name, key, OFlags::RDONLY), Ok(Some(o)) if o.expiry.is_over())
+        let object = || Object::open(dir, name, key, OFlags::RDONLY);
+        self.all || matches!(object(), Ok(Some(object)) if object.expiry.is_over(self.clock))
     }
 
     /// Removes those of `due` that still are to go, now that nobody can touch or replace them.

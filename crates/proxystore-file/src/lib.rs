@@ -27,7 +27,8 @@
 //!
 //! `<root>/<shard>/<name>`: the shard is two hex digits of a hash of the key, the name is the key with `,` for `/`; a
 //! name beyond 240 bytes goes on in directories that end in `+`. A file is a header of 32 bytes (magic and version,
-//! length, time of expiry, check) and the object. Names that begin with `=` are the connector's own.
+//! length, time of expiry, check) and the object. Names that begin with `=` are the connector's own;
+//! in the root, its mark and its [clocks](#time).
 //!
 //! A put writes `=<id>` beside the object's place, locked, and renames it when it is complete. So a reader sees an
 //! object whole or not at all, and of a killed writer there remains an unlocked `=<id>` for the sweeper. A file that
@@ -35,13 +36,31 @@
 //!
 //! # Time
 //!
-//! Times to live are counted by the system's clock: where it is set back, objects live longer. An expired object is
+//! Times to live are counted by a clock that nobody can set: that of the machine since its start, sleep included. When
+//! the wall clock jumps, by an hour or a year, no object expires for that and none lives longer. An expired object is
 //! absent at once; its space is free after the next sweep, by any connector that the program itself opened. A sweep
 //! reads the header of every object: with millions of them, let it come less often.
+//!
+//! The wall clock matters once per start of the machine: who opens the store first then, by a URI or by a reference,
+//! writes down what time of day it is, as the target of the symbolic link `=proxystore-clock-<boot id>`, which leads
+//! nowhere. So:
+//!
+//! - Where it was wrong at that moment, nothing is amiss until the next start. Objects from before, and afterwards those
+//!   from now, expire too early or too late by the difference.
+//! - Containers have the machine's clock, whatever their time namespace. Several machines on one file system, and
+//!   containers with a boot id of their own, have a clock each: they agree as far as their wall clocks did.
+//! - Where the link cannot be made (a directory or file system that is read-only, a full disk, no symbolic links) or
+//!   there is no `/proc`, each connector sets a clock of its own when it opens the store. It does not jump either, but
+//!   differs from that of a connector that was opened before or after a jump.
+//! - While a virtual machine is paused, no time passes.
+//!
+//! Something else in the link's place, or a link that holds no such number, is `Corrupt` when the store is opened. The
+//! links of earlier starts may be removed.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("proxystore-file needs openat2 and inotify, so it is for Linux; leave the feature `file` out");
 
+mod clock;
 mod config;
 mod connector;
 mod error;

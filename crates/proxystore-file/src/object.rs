@@ -4,19 +4,20 @@
 //! |-------|---------|
 //! | 0..8 | magic, of which the last byte is the version |
 //! | 8..16 | length of the object, little-endian |
-//! | 16..24 | milliseconds since 1970 at which it expires, little-endian; 0: never |
+//! | 16..24 | milliseconds since 1970 at which it expires, by the store's clock, little-endian; 0: never |
 //! | 24..32 | FNV-1a of bytes 0..16 and the key, little-endian |
 
 use std::fs::File;
 use std::io::{IoSlice, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use proxystore_core::{Error, ErrorKind, Key, Payload, Result, Transfer};
 use rustix::buffer::spare_capacity;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, SeekFrom, fstat, openat2, seek};
 use rustix::io::{Errno, pread, pwrite, writev};
 
+use crate::clock::Clock;
 use crate::error::{corrupt, failed};
 use crate::layout::fnv1a;
 
@@ -34,21 +35,17 @@ impl Expiry {
     pub(crate) const NEVER: Self = Self(0);
 
     /// `ttl` from now, rounded up; at once if it is zero.
-    pub(crate) fn after(ttl: Duration) -> Self {
+    pub(crate) fn after(ttl: Duration, clock: Clock) -> Self {
         if ttl.is_zero() {
             return Self(1);
         }
-        let millis = now().saturating_add(ttl).as_nanos().div_ceil(1_000_000);
+        let millis = clock.now().saturating_add(ttl).as_nanos().div_ceil(1_000_000);
         Self(u64::try_from(millis).unwrap_or(u64::MAX))
     }
 
-    pub(crate) fn is_over(self) -> bool {
-        self != Self::NEVER && now().as_millis() >= u128::from(self.0)
+    pub(crate) fn is_over(self, clock: Clock) -> bool {
+        self != Self::NEVER && clock.now().as_millis() >= u128::from(self.0)
     }
-}
-
-fn now() -> Duration {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Opens `path` below `dir`, over no symbolic link and without waiting for anyone.

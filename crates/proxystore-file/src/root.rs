@@ -10,6 +10,7 @@ use proxystore_core::{ConnectorConfig, Error, ErrorKind, Origin, Result, Uri};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, fsync, openat2, statat};
 use rustix::io::Errno;
 
+use crate::clock::Clock;
 use crate::error::failed;
 use crate::object::open_beneath;
 use crate::{Durability, FileConfig};
@@ -17,8 +18,8 @@ use crate::{Durability, FileConfig};
 /// The empty file that tells a store's directory from any other; the number is the layout's version.
 const MARK: &str = "=proxystore-file-1";
 
-/// The directory, and the identity that its real path gives. See [`FileConfig::connect`].
-pub(crate) fn open(config: &FileConfig, origin: Origin) -> Result<(OwnedFd, Uri)> {
+/// The directory, its clock, and the identity that its real path gives. See [`FileConfig::connect`].
+pub(crate) fn open(config: &FileConfig, origin: Origin) -> Result<(OwnedFd, Clock, Uri)> {
     let root: &Path = &config.root;
     check(config).map_err(|why| {
         Error::new(ErrorKind::Config, why)
@@ -29,7 +30,12 @@ pub(crate) fn open(config: &FileConfig, origin: Origin) -> Result<(OwnedFd, Uri)
         Origin::Program => make(root, config.durability),
         Origin::Reference => existing(root).map(|directory| (directory, config.identity())),
     };
-    opened.map_err(|error| error.with("root", root.display()))
+    opened
+        .and_then(|(directory, uri)| {
+            let clock = Clock::open(&directory)?;
+            Ok((directory, clock, uri))
+        })
+        .map_err(|error| error.with("root", root.display()))
 }
 
 fn check(config: &FileConfig) -> Result<(), &'static str> {

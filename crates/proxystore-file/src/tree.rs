@@ -17,6 +17,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::Durability;
+use crate::clock::Clock;
 use crate::error::{corrupt, failed};
 use crate::layout::{Place, SHARDS, shard_name, temp_name};
 use crate::object::{self, Expiry, Object, open_beneath};
@@ -28,6 +29,7 @@ const DIRECTORY: OFlags = OFlags::DIRECTORY;
 /// An open store.
 pub(crate) struct Tree {
     root: OwnedFd,
+    pub(crate) clock: Clock,
     durability: Durability,
     /// The shards whose directories are known to be on the disk.
     on_disk: [AtomicBool; SHARDS],
@@ -37,8 +39,8 @@ pub(crate) struct Tree {
 pub(crate) struct Shard(pub(crate) OwnedFd);
 
 impl Tree {
-    pub(crate) fn new(root: OwnedFd, durability: Durability) -> Self {
-        Self { root, durability, on_disk: [const { AtomicBool::new(false) }; SHARDS] }
+    pub(crate) fn new(root: OwnedFd, clock: Clock, durability: Durability) -> Self {
+        Self { root, clock, durability, on_disk: [const { AtomicBool::new(false) }; SHARDS] }
     }
 
     pub(crate) fn put(
@@ -54,7 +56,7 @@ impl Tree {
         let put = (|| {
             object::write(&file, key, value, transfer)?;
             if let Some(ttl) = options.ttl {
-                object::expire(&file, Expiry::after(ttl))?;
+                object::expire(&file, Expiry::after(ttl, self.clock))?;
             }
             if self.durability != Durability::None {
                 fdatasync(&file).map_err(failed("cannot sync the object"))?;
@@ -141,7 +143,7 @@ impl Tree {
     fn find(&self, place: &Place, key: &Key, access: OFlags) -> Result<Option<Object>> {
         match Object::open(&self.root, &place.path(), key, access)? {
             None => self.check_root().map(|()| None),
-            Some(object) => Ok(Some(object).filter(|object| !object.expiry.is_over())),
+            Some(object) => Ok(Some(object).filter(|object| !object.expiry.is_over(self.clock))),
         }
     }
 
@@ -168,7 +170,7 @@ impl Tree {
         let Some(shard) = self.shard(place.shard)? else { return Ok(false) };
         shard.lock(FlockOperation::NonBlockingLockShared)?;
         let Some(object) = self.find(&place, key, OFlags::RDWR)? else { return Ok(false) };
-        object.expire(Expiry::after(ttl))?;
+        object.expire(Expiry::after(ttl, self.clock))?;
         shard.unlock()?;
         if self.durability != Durability::None {
             fdatasync(object.file()).map_err(failed("cannot sync the time of expiry"))?;

@@ -118,6 +118,7 @@
 //! | [`tcp_proxy`] | a TCP proxy with black holes, resets, slices and refusals, switched while it runs |
 //! | [`redis`] | a real Redis server for the length of a test |
 //! | [`process`] | the test binary once more, as another process to talk to, and to kill at a named point |
+//! | [`wall_clock`] | a wall clock for such a process, set while it runs |
 //! | [`cancel`] | dropping a future at each of its await points; waiting for what must come |
 //! | [`sample`] | objects that tell whether they are whole |
 //! | [`mod@skip`] | tests that cannot run here, counted |
@@ -126,7 +127,7 @@
 //!
 //! | Variable | Effect |
 //! |----------|--------|
-//! | `PROXYSTORE_REQUIRE` | a list with commas, such as `redis`: their absence fails a test instead of skipping it |
+//! | `PROXYSTORE_REQUIRE` | a list with commas, such as `redis,faketime`: their absence fails a test instead of skipping it |
 //! | `PROXYSTORE_SKIPS` | the file to which each skipped test appends a line |
 //!
 //! It is for Unix systems.
@@ -141,3 +142,4 @@ pub mod redis;
 pub mod sample;
 pub mod skip;
 pub mod tcp_proxy;
+pub mod wall_clock;

@@ -1,24 +1,26 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation is what a test reports")]
 
-use std::os::fd::OwnedFd;
-
 use proxystore_core::{ErrorKind, Key, Payload, PutOptions, Transfer};
 use rustix::fs::{CWD, Mode, OFlags, ftruncate, openat};
 use tempfile::TempDir;
 
 use super::{Tree, read_removed};
 use crate::Durability;
+use crate::clock::Clock;
 use crate::layout::Place;
 
-fn root(directory: &TempDir, flags: OFlags) -> OwnedFd {
-    openat(CWD, directory.path(), OFlags::DIRECTORY | OFlags::CLOEXEC | flags, Mode::empty()).unwrap()
+fn tree(directory: &TempDir, flags: OFlags, durability: Durability) -> Tree {
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | flags;
+    let root = openat(CWD, directory.path(), flags, Mode::empty()).unwrap();
+    let clock = Clock::open(&root).unwrap();
+    Tree::new(root, clock, durability)
 }
 
 #[test]
 fn a_put_whose_name_is_not_synced_is_not_to_be_repeated() {
     let directory = tempfile::tempdir().unwrap();
     // Of such a handle everything works but to sync it.
-    let tree = Tree::new(root(&directory, OFlags::PATH), Durability::Power);
+    let tree = tree(&directory, OFlags::PATH, Durability::Power);
     let key = Key::parse("object").unwrap();
     let put = tree.put(&key, &vec![1, 2, 3].into(), &PutOptions::default(), &Transfer::default());
     let error = put.unwrap_err();
@@ -30,7 +32,7 @@ fn a_put_whose_name_is_not_synced_is_not_to_be_repeated() {
 #[test]
 fn a_removed_object_that_cannot_be_read_is_not_reported_as_there() {
     let directory = tempfile::tempdir().unwrap();
-    let tree = Tree::new(root(&directory, OFlags::empty()), Durability::None);
+    let tree = tree(&directory, OFlags::empty(), Durability::None);
     let key = Key::parse("object").unwrap();
     tree.put(&key, &vec![1, 2, 3].into(), &PutOptions::default(), &Transfer::default()).unwrap();
     let shard = tree.shard(Place::of(&key).shard).unwrap().unwrap();

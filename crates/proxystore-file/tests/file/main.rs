@@ -5,6 +5,7 @@
 mod config;
 mod crash;
 mod hostile;
+mod jumps;
 mod moves;
 mod places;
 mod races;

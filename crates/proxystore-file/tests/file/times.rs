@@ -70,7 +70,7 @@ async fn an_expired_object_is_absent_before_any_sweep_and_gone_after() {
     connector.put(&key("stays"), vec![5].into(), &lasting(LONG)).await.unwrap();
     eventually(Duration::from_secs(20), || async {
         connector.sweep().await.unwrap();
-        files(&place.root()).len() == 2
+        files(&place.root()).len() == 3
     })
     .await;
     assert!(place.get(&key("stays")).await.is_some());
@@ -85,7 +85,7 @@ async fn the_sweeper_works_on_its_own_and_ends_with_the_connector() {
     let config = FileConfig { root: place.root(), sweep: Duration::from_millis(5), ..FileConfig::default() };
     let sweeping = config.clone().connect(Origin::Program).await.unwrap();
     place.connector.put(&key("k"), vec![1].into(), &lasting(NOW)).await.unwrap();
-    eventually(Duration::from_secs(20), || async { files(&place.root()).len() == 1 }).await;
+    eventually(Duration::from_secs(20), || async { files(&place.root()).len() == 2 }).await;
     sweeping.close().await.unwrap();
     assert!(sweeping.sweep().await.is_err());
     // What a dead process left is removed when the next one opens the store.
@@ -94,7 +94,7 @@ async fn the_sweeper_works_on_its_own_and_ends_with_the_connector() {
     reference.put(&key("k"), vec![1].into(), &lasting(NOW)).await.unwrap();
     let config = FileConfig { sweep: LONG, ..config };
     let _opened = config.connect(Origin::Program).await.unwrap();
-    eventually(Duration::from_secs(20), || async { files(&place.root()).len() == 1 }).await;
+    eventually(Duration::from_secs(20), || async { files(&place.root()).len() == 2 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
