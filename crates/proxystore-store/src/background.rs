@@ -5,10 +5,11 @@
 
 use std::future::{Future, pending};
 use std::io;
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
 use proxystore_core::{Error, ErrorKind, Result};
 use tokio::runtime::{Builder, Handle};
+use tokio::sync::watch;
 
 static RUNTIME: OnceLock<io::Result<Handle>> = OnceLock::new();
 
@@ -24,6 +25,31 @@ pub(crate) fn runtime() -> Result<&'static Handle> {
 pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Result<()> {
     runtime()?.spawn(task);
     Ok(())
+}
+
+/// How many tasks are under way that a shutdown waits for.
+static UNFINISHED: LazyLock<watch::Sender<usize>> = LazyLock::new(watch::Sender::default);
+
+/// [`spawn`]s a task that ends by itself, and that a shutdown waits for.
+pub(crate) fn finish(task: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+    struct Unfinished;
+    impl Drop for Unfinished {
+        fn drop(&mut self) {
+            UNFINISHED.send_modify(|count| *count -= 1);
+        }
+    }
+    UNFINISHED.send_modify(|count| *count += 1);
+    let unfinished = Unfinished;
+    spawn(async move {
+        task.await;
+        drop(unfinished);
+    })
+}
+
+/// Waits until all of them have ended.
+pub(crate) async fn finished() {
+    // The sender is never dropped.
+    let _ = UNFINISHED.subscribe().wait_for(|count| *count == 0).await;
 }
 
 fn start() -> io::Result<Handle> {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use proxystore_core::{Connector, Origin, Policy, Result, Transform, Uri, WithPolicy, WithTransform};
 
+use crate::aside::Again;
 use crate::grant::Signer;
 use crate::layers::with_transforms;
 use crate::reference::check_name;
-use crate::store::Again;
 use crate::{Registry, Store, StoreConfig};
 
 /// A name that still needs a place: see [`Store::builder`].

@@ -223,6 +223,33 @@ impl Cache {
     }
 }
 
+/// Forgets keys now, and once more when the operation has ended, however it ends: what was loaded before and meanwhile
+/// is not kept.
+pub(crate) struct Forget<'a> {
+    cache: &'a Cache,
+    keys: &'a [Key],
+}
+
+impl<'a> Forget<'a> {
+    pub(crate) fn new(cache: &'a Cache, keys: &'a [Key]) -> Self {
+        let forget = Self { cache, keys };
+        forget.now();
+        forget
+    }
+
+    fn now(&self) {
+        for key in self.keys {
+            self.cache.forget(key);
+        }
+    }
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.now();
+    }
+}
+
 impl std::fmt::Debug for Cache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Cache(at most {} objects, {} bytes)", self.objects, self.bytes)

@@ -48,8 +48,8 @@ impl Term {
 pub(crate) enum Renewal {
     /// The time of an object.
     Touch,
-    /// A record, which is written anew: the nth time with these bytes.
-    Write(Box<dyn Fn(u64) -> Result<Payload> + Send + Sync>),
+    /// A record, which is written anew each time, and stays for longer than until the next.
+    Write { ttl: Duration, record: Box<dyn Fn() -> Result<Payload> + Send + Sync> },
 }
 
 /// Renews something for as long as this is held.
@@ -60,8 +60,6 @@ struct Inner {
     key: Key,
     term: Arc<Term>,
     renewal: Renewal,
-    /// How often it was renewed.
-    count: AtomicU64,
     /// Its place in the schedule, while it waits for its next time.
     place: Mutex<Option<Place>>,
     stopped: AtomicBool,
@@ -101,7 +99,6 @@ impl Beat {
             key: key.clone(),
             term: term.clone(),
             renewal,
-            count: AtomicU64::new(0),
             place: Mutex::new(None),
             stopped: AtomicBool::new(false),
             lost: AtomicBool::new(false),
@@ -125,6 +122,19 @@ impl Beat {
     pub(crate) async fn stop(&self) {
         self.0.stopped.store(true, Ordering::Relaxed);
         drop(self.0.busy.lock().await);
+    }
+}
+
+/// Evicts everything that is renewed in this process, because it is about to end.
+#[cfg(feature = "signal")]
+pub(crate) fn release_all() {
+    let Ok(schedule) = schedule() else { return };
+    let beats = std::mem::take(&mut *lock(&schedule.beats));
+    for beat in beats.into_values().filter_map(|beat| beat.upgrade()) {
+        beat.stopped.store(true, Ordering::Relaxed);
+        if matches!(beat.renewal, Renewal::Touch) {
+            beat.store.reap([beat.key.clone()]);
+        }
     }
 }
 
@@ -209,10 +219,9 @@ impl Inner {
             let connector = self.store.aside().await?;
             match &self.renewal {
                 Renewal::Touch => connector.touch(&self.key, ttl).await,
-                Renewal::Write(record) => {
-                    let count = self.count.fetch_add(1, Ordering::Relaxed);
-                    let options = PutOptions { ttl: self.store.ttl(ttl), ..PutOptions::default() };
-                    connector.put(&self.key, record(count)?, &options).await.map(|()| true)
+                Renewal::Write { ttl, record } => {
+                    let options = PutOptions { ttl: self.store.ttl(*ttl), ..PutOptions::default() };
+                    connector.put(&self.key, record()?, &options).await.map(|()| true)
                 }
             }
         };
@@ -220,6 +229,9 @@ impl Inner {
         let renewed = timeout(ttl / 4, renew).await.unwrap_or_else(late);
         if matches!(renewed, Ok(false)) {
             self.lost.store(true, Ordering::Relaxed);
+        }
+        if renewed.is_err() {
+            self.store.recorder().not_renewed();
         }
         renewed.map_err(|error| self.store.place(error, "renew", Some(&self.key)))
     }

@@ -8,9 +8,8 @@ use std::time::Instant;
 
 use proxystore_core::{Error, ErrorKind, Key, Mode, Operation, Payload, PutOptions, Result, Transfer};
 
-use crate::cache::{AnyTarget, Flight, Loaded, Slot};
+use crate::cache::{AnyTarget, Flight, Forget, Loaded, Slot};
 use crate::metrics::{Attribute, Counter, Timer};
-use crate::store::Forget;
 use crate::stored::{codec_mismatch, type_mismatch};
 use crate::{Codec, Store, envelope, rt, schema};
 
@@ -132,7 +131,8 @@ impl Store {
     }
 }
 
-fn open<T, C: Codec<T>>(key: &Key, payload: Payload) -> Result<T> {
+/// The value in an object's bytes, if they are of this type and codec.
+pub(crate) fn open<T, C: Codec<T>>(key: &Key, payload: Payload) -> Result<T> {
     let (header, body) = envelope::open(key, payload)?;
     if header.codec != C::ID {
         return Err(codec_mismatch::<T, C>(header.codec));

@@ -68,6 +68,8 @@ pub(crate) struct Recorder {
     attributes: [AtomicU64; Attribute::NAMES.len()],
     #[cfg(feature = "metrics")]
     cache: facade::CacheEvents,
+    #[cfg(feature = "metrics")]
+    background: facade::Background,
 }
 
 /// Durations below 2^3 ns have a bucket each, and every power of two above is divided into eight.
@@ -118,6 +120,8 @@ impl Recorder {
             attributes: std::array::from_fn(|_| zero()),
             #[cfg(feature = "metrics")]
             cache: facade::CacheEvents::of(store),
+            #[cfg(feature = "metrics")]
+            background: facade::Background::of(store),
         }
     }
 
@@ -146,6 +150,29 @@ impl Recorder {
         #[cfg(feature = "metrics")]
         if began { &self.cache.misses } else { &self.cache.joined }.increment(1);
         let _ = began;
+    }
+
+    /// So many objects wait for their eviction in the background.
+    pub(crate) fn doomed(&self, objects: usize) {
+        #[cfg(feature = "metrics")]
+        self.background.pending.increment(objects as f64);
+        let _ = objects;
+    }
+
+    /// One of them waits no more.
+    pub(crate) fn reaped(&self, failed: bool) {
+        #[cfg(feature = "metrics")]
+        {
+            self.background.pending.decrement(1.0);
+            self.background.failed.increment(u64::from(failed));
+        }
+        let _ = failed;
+    }
+
+    /// A renewal has failed.
+    pub(crate) fn not_renewed(&self) {
+        #[cfg(feature = "metrics")]
+        self.background.renewals_failed.increment(1);
     }
 
     pub(crate) fn set(&self, attribute: Attribute, value: u64) {

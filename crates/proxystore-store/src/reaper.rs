@@ -134,15 +134,6 @@ impl Reaper {
         self.total.send_modify(&change);
         TOTAL.send_modify(&change);
     }
-
-    /// Counts what one has come to, and tells whoever asked for it.
-    fn settle(&self, doomed: &Doomed, outcome: Outcome) {
-        self.count(|total| {
-            total.pending -= 1;
-            total.add(outcome.clone());
-        });
-        doomed.tell(outcome);
-    }
 }
 
 impl Doomed {
@@ -197,7 +188,18 @@ impl Store {
             return;
         }
         reaper.count(|total| total.pending += doomed.len() as u64);
+        self.recorder().doomed(doomed.len());
         self.queue_doomed(doomed);
+    }
+
+    /// Counts what one has come to, and tells whoever asked for it.
+    fn settle(&self, doomed: &Doomed, outcome: Outcome) {
+        self.reaper().count(|total| {
+            total.pending -= 1;
+            total.add(outcome.clone());
+        });
+        self.recorder().reaped(matches!(outcome, Outcome::Failed(_)));
+        doomed.tell(outcome);
     }
 
     fn queue_doomed(&self, doomed: Vec<Doomed>) {
@@ -214,7 +216,7 @@ impl Store {
             let lost = std::mem::take(&mut queue.doomed);
             drop(queue);
             for doomed in lost {
-                self.reaper().settle(&doomed, Outcome::Failed(error.clone()));
+                self.settle(&doomed, Outcome::Failed(error.clone()));
             }
         }
     }
@@ -236,10 +238,10 @@ impl Store {
             let mut again = Vec::new();
             for (mut doomed, result) in batch.drain(..).zip(results) {
                 match result {
-                    Ok(true) => self.reaper().settle(&doomed, Outcome::Evicted),
-                    Ok(false) => self.reaper().settle(&doomed, Outcome::Gone),
+                    Ok(true) => self.settle(&doomed, Outcome::Evicted),
+                    Ok(false) => self.settle(&doomed, Outcome::Gone),
                     Err(error) if is_final(&error) || doomed.since.elapsed() > TRIED_FOR => {
-                        self.reaper().settle(&doomed, Outcome::Failed(error));
+                        self.settle(&doomed, Outcome::Failed(error));
                     }
                     Err(error) => {
                         self.reaper().count(|total| {

@@ -10,9 +10,9 @@ use proxystore_core::{
 };
 use tokio::sync::OnceCell;
 
+use crate::aside::Again;
 use crate::layers::{Layers, with_transforms, wrap_in};
 use crate::reference::{Identity, Reference, Spec};
-use crate::store::Again;
 use crate::trust::covers;
 use crate::{Proxy, Store, StoreConfig, Stored, Trust};
 

@@ -8,6 +8,8 @@ use proxystore_core::{Error, ErrorKind, Result};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+#[cfg(feature = "signal")]
+use crate::heartbeat;
 use crate::lifetime::end_process;
 use crate::{Evictions, background, reaper};
 
@@ -21,6 +23,8 @@ pub async fn shutdown(deadline: Duration) -> Evictions {
     let ended = end_process();
     let drain = async {
         ended.await;
+        // These may have something to evict.
+        background::finished().await;
         reaper::drained().await;
     };
     // What is not done in time is pending.
@@ -89,9 +93,13 @@ impl Drop for ShutdownGuard {
     }
 }
 
-/// Lets SIGTERM and SIGINT (Ctrl-C) end the process in order: on the first of them, [`shutdown`] with this deadline,
-/// and then `exit` with the code that a shell gives for the signal, 143 or 130. Works whatever the program's own
-/// runtimes do. Whoever has more to do at the end waits for signals itself, and then awaits [`shutdown`].
+/// Lets SIGTERM and SIGINT (Ctrl-C) end the process in order: on the first of them, everything that has an owner or a
+/// lifetime in this process is evicted, wherever that is held, by a [`shutdown`] with this deadline; and then the process
+/// ends by `exit`, with the code that a shell gives for the signal, 143 or 130. Works whatever the program's own runtimes
+/// do. Whoever has more to do at the end waits for signals itself, and then awaits [`shutdown`].
+///
+/// Where the backend has no expiry, only what is attached to [`Process`](crate::Process), and what was dropped before,
+/// is evicted.
 ///
 /// Errors: `Unexpected` if the signals cannot be had, or there is no thread for the background.
 #[cfg(feature = "signal")]
@@ -113,6 +121,7 @@ pub fn shutdown_on_signal(deadline: Duration) -> Result<()> {
             Either::Left(_) => SignalKind::terminate(),
             Either::Right(_) => SignalKind::interrupt(),
         };
+        heartbeat::release_all();
         shutdown(deadline).await;
         std::process::exit(128 + kind.as_raw_value());
     })

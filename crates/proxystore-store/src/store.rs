@@ -5,23 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use futures_util::FutureExt;
-use proxystore_core::{
-    Capabilities, Connector, Error, ErrorKind, Id, Key, KeyHint, Operation, Origin, Payload, PutOptions,
-    Reach, Result, Transfer, Transform, Uri,
-};
-use tokio::sync::{Notify, OnceCell};
+use proxystore_core::{Connector, Error, ErrorKind, Key, Operation, Origin, Result, Transfer, Uri};
+use tokio::sync::Notify;
 
+use crate::aside::{Again, Aside};
 use crate::builder::{Named, StoreBuilder};
-use crate::cache::Cache;
-use crate::envelope::{self, Header};
+use crate::cache::{Cache, Forget};
+use crate::envelope;
 use crate::grant::Signer;
-use crate::metrics::{Attribute, Counter, Metrics, Recorder, Timer};
+use crate::metrics::{Counter, Metrics, Recorder, Timer};
 use crate::reaper::Reaper;
 use crate::reference::Identity;
-use crate::request::How;
-use crate::{Codec, Evictions, Registry, StoreConfig, rt};
+use crate::{Evictions, Registry, StoreConfig, rt};
 
 /// How long closing waits for evictions.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -51,18 +47,9 @@ struct Inner {
     recorder: Recorder,
     signer: Option<Signer>,
     reaper: Reaper,
-    /// How to connect once more, and that connection; `None` when it was closed.
-    again: Option<Again>,
-    aside: OnceCell<Option<Arc<dyn Connector>>>,
+    aside: Aside,
     closed: AtomicBool,
     closing: Notify,
-}
-
-/// What it takes to open a store's connector another time.
-pub(crate) struct Again {
-    pub(crate) registry: Registry,
-    pub(crate) uri: Uri,
-    pub(crate) transforms: Vec<Arc<dyn Transform>>,
 }
 
 impl Store {
@@ -138,9 +125,7 @@ impl Store {
             recorder: Recorder::new(&config.name),
             signer,
             reaper: Reaper::default(),
-            // What reaches no further than this host is bound to no runtime.
-            again: again.filter(|_| connector.info().capabilities.reach == Reach::Network),
-            aside: OnceCell::new(),
+            aside: Aside::new(&connector, again),
             closed: AtomicBool::new(false),
             closing: Notify::new(),
             connector,
@@ -219,11 +204,7 @@ impl Store {
         let evictions = self.reaped(PATIENCE).await;
         let transfer = self.transfer();
         let close = async {
-            // Who comes later finds it closed.
-            let _ = self.0.aside.set(None);
-            if let Some(Some(aside)) = self.0.aside.get() {
-                aside.close().await?;
-            }
+            self.0.aside.close().await?;
             self.0.connector.close().await
         };
         let close = self.limited(Operation::Close, 0, &transfer, close);
@@ -272,19 +253,9 @@ impl Store {
         &self.0.reaper
     }
 
-    /// The connector of the background thread: one of its own if connections are bound to the runtime that has opened
-    /// them, and a connector can be opened again.
+    /// The connector of the background thread.
     pub(crate) async fn aside(&self) -> Result<Arc<dyn Connector>> {
-        let open = || async {
-            Ok(Some(match &self.0.again {
-                Some(Again { registry, uri, transforms }) => {
-                    registry.connect(uri, transforms, Origin::Program).await?
-                }
-                None => self.0.connector.clone(),
-            }))
-        };
-        let aside = self.0.aside.get_or_try_init(open).await?;
-        aside.clone().ok_or_else(|| self.closed_error())
+        self.0.aside.connector().await?.ok_or_else(|| self.closed_error())
     }
 
     /// Whether objects can be given a time after which they expire.
@@ -428,108 +399,6 @@ impl Store {
         let place =
             |(result, key): (Result<T>, &Key)| result.map_err(|e| self.place(e, operation, Some(key)));
         results.into_iter().zip(keys).map(place).collect()
-    }
-}
-
-/// Encoding and storing. For the way back see `load`.
-impl Store {
-    /// The encoded value behind its header, under a fresh key; and the length of the encoded value.
-    pub(crate) async fn seal<T, C: Codec<T>>(&self, value: &T, options: &PutOptions) -> Result<Sealed> {
-        let start = Instant::now();
-        let body = C::encode(value)?;
-        self.recorder().time(Timer::PutSerialize, start);
-        self.seal_body::<T, C>(body, options).await
-    }
-
-    pub(crate) async fn seal_body<T, C: Codec<T>>(
-        &self,
-        body: Bytes,
-        options: &PutOptions,
-    ) -> Result<Sealed> {
-        let length = body.len() as u64;
-        self.check_length(length)?;
-        let hint = KeyHint { size: Some(length), tags: Some(&options.tags) };
-        let key = self.connector_open()?.new_key(hint)?;
-        let fingerprint = C::schema().map(|schema| schema.fingerprint());
-        let header = Header { codec: C::ID, fingerprint, nonce: Id::random()? };
-        let place = key.clone();
-        let payload = rt::beside(body.len(), move || Ok(envelope::seal(&header, &place, body))).await?;
-        Ok(Sealed { payload, key, length })
-    }
-
-    pub(crate) fn check_length(&self, length: u64) -> Result<()> {
-        let Capabilities { max_value, .. } = self.0.connector.info().capabilities;
-        let limit =
-            self.0.config.limits.object_bytes.min(max_value.saturating_sub(envelope::HEADER_LEN as u64));
-        if length <= limit {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorKind::TooLarge,
-            format!("the encoded object has {length} bytes, and the limit is {limit}"),
-        )
-        .hint("divide the object, or raise `max_object` if the backend takes more"))
-    }
-
-    pub(crate) async fn put_sealed(&self, sealed: Sealed, how: &How) -> Result<(Key, u64)> {
-        let start = Instant::now();
-        let Sealed { key, payload, length } = sealed;
-        let sends = payload.len() as u64;
-        let attaching = how.attach(self, [key.clone()])?;
-        let options = how.options(self);
-        self.call(Operation::Put, sends, |connector| connector.put(&key, payload, &options))
-            .await
-            .map_err(|error| error.with("key", &key))?;
-        how.finish(attaching)?;
-        self.recorder().time(Timer::PutConnector, start);
-        self.recorder().set(Attribute::PutSize, length);
-        Ok((key, length))
-    }
-
-    pub(crate) async fn put_value<T, C: Codec<T>>(&self, value: &T, how: &How) -> Result<(Key, u64)> {
-        let start = Instant::now();
-        let result = match self.seal::<T, C>(value, &how.options).await {
-            Ok(sealed) => {
-                let key = sealed.key.clone();
-                spanned!("proxystore.put", self.name(), Some(&key), self.put_sealed(sealed, how)).await
-            }
-            Err(error) => Err(error),
-        };
-        self.done(Timer::Put, start, "put", None, result)
-    }
-}
-
-/// An encoded value that is ready to be put.
-pub(crate) struct Sealed {
-    pub(crate) key: Key,
-    pub(crate) payload: Payload,
-    pub(crate) length: u64,
-}
-
-/// Forgets keys now, and once more when the operation has ended, however it ends: what was loaded before and meanwhile
-/// is not kept.
-pub(crate) struct Forget<'a> {
-    cache: &'a Cache,
-    keys: &'a [Key],
-}
-
-impl<'a> Forget<'a> {
-    pub(crate) fn new(cache: &'a Cache, keys: &'a [Key]) -> Self {
-        let forget = Self { cache, keys };
-        forget.now();
-        forget
-    }
-
-    fn now(&self) {
-        for key in self.keys {
-            self.cache.forget(key);
-        }
-    }
-}
-
-impl Drop for Forget<'_> {
-    fn drop(&mut self) {
-        self.now();
     }
 }
 

@@ -23,7 +23,7 @@
 //!
 //! # Features
 //! `local` and `file` are on by default; `redis`, `redis-tls`, `redis-cluster`, `json`, `msgpack`, `zstd`, `lz4`,
-//! `encrypt`, `blocking`, `metrics`, `tracing`, or `full`. A feature that names a connector is a module here, a crate
+//! `encrypt`, `blocking`, `metrics`, `tracing`, `signal`, or `full`. A feature that names a connector is a module here, a crate
 //! `proxystore-…` and a URI scheme.
 
 #[cfg(feature = "blocking")]

@@ -100,6 +100,27 @@ pub const METRICS: &[Metric] = &[
         labels: &["store"],
         help: "The encoded size of all objects in the cache.",
     },
+    Metric {
+        name: "proxystore_reaper_pending",
+        kind: "gauge",
+        unit: "count",
+        labels: &["store"],
+        help: "The objects that have lost their owner or lifetime and are yet to be evicted.",
+    },
+    Metric {
+        name: "proxystore_reaper_failed_total",
+        kind: "counter",
+        unit: "count",
+        labels: &["store"],
+        help: "The objects of those that could not be evicted and are left to their ttl.",
+    },
+    Metric {
+        name: "proxystore_renewals_failed_total",
+        kind: "counter",
+        unit: "count",
+        labels: &["store"],
+        help: "The renewals of objects with an owner or a lifetime that failed; each is tried again.",
+    },
 ];
 
 /// Tells the recorder what they mean.

@@ -1,4 +1,4 @@
-//! What the cache does, through the `metrics` facade (feature `metrics`). What its names mean stands in
+//! What the cache and the background do, through the `metrics` facade (feature `metrics`). What its names mean stands in
 //! `proxystore_layers::METRICS`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +16,23 @@ impl CacheEvents {
     pub(super) fn of(store: &str) -> Self {
         let event = |event: &'static str| metrics::counter!("proxystore_cache_events_total", "store" => store.to_owned(), "event" => event);
         Self { hits: event("hit"), misses: event("miss"), joined: event("joined") }
+    }
+}
+
+/// What happens in the background.
+pub(crate) struct Background {
+    pub(super) pending: Gauge,
+    pub(super) failed: Counter,
+    pub(super) renewals_failed: Counter,
+}
+
+impl Background {
+    pub(super) fn of(store: &str) -> Self {
+        Self {
+            pending: metrics::gauge!("proxystore_reaper_pending", "store" => store.to_owned()),
+            failed: metrics::counter!("proxystore_reaper_failed_total", "store" => store.to_owned()),
+            renewals_failed: metrics::counter!("proxystore_renewals_failed_total", "store" => store.to_owned()),
+        }
     }
 }
 

@@ -1,0 +1,55 @@
+//! The connector of the background thread.
+
+use std::sync::Arc;
+
+use proxystore_core::{Connector, Origin, Reach, Result, Transform, Uri};
+use tokio::sync::OnceCell;
+
+use crate::Registry;
+
+/// What it takes to open a store's connector another time.
+pub(crate) struct Again {
+    pub(crate) registry: Registry,
+    pub(crate) uri: Uri,
+    pub(crate) transforms: Vec<Arc<dyn Transform>>,
+}
+
+/// A store's connector for the background thread: one of its own if connections are bound to the runtime that has
+/// opened them, and the store's connector can be opened another time.
+pub(crate) struct Aside {
+    again: Option<Again>,
+    shared: Arc<dyn Connector>,
+    /// `None` when it was closed before anybody needed it.
+    connector: OnceCell<Option<Arc<dyn Connector>>>,
+}
+
+impl Aside {
+    pub(crate) fn new(shared: &Arc<dyn Connector>, again: Option<Again>) -> Self {
+        // What reaches no further than this host is bound to no runtime.
+        let again = again.filter(|_| shared.info().capabilities.reach == Reach::Network);
+        Self { again, shared: shared.clone(), connector: OnceCell::new() }
+    }
+
+    /// The connector, opened now unless it is open; `None` if it was closed.
+    pub(crate) async fn connector(&self) -> Result<Option<Arc<dyn Connector>>> {
+        let open = || async {
+            Ok(Some(match &self.again {
+                Some(Again { registry, uri, transforms }) => {
+                    registry.connect(uri, transforms, Origin::Program).await?
+                }
+                None => self.shared.clone(),
+            }))
+        };
+        self.connector.get_or_try_init(open).await.cloned()
+    }
+
+    /// Closes it, if it is a connector of its own.
+    pub(crate) async fn close(&self) -> Result<()> {
+        // Who comes later finds it closed.
+        let _ = self.connector.set(None);
+        match (&self.again, self.connector.get()) {
+            (Some(_), Some(Some(connector))) => connector.close().await,
+            _ => Ok(()),
+        }
+    }
+}

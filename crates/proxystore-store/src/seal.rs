@@ -1,0 +1,99 @@
+//! From a value to its key: the codec, the header, the connector. For the way back see `load`.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use proxystore_core::{
+    Capabilities, Error, ErrorKind, Id, Key, KeyHint, Operation, Payload, PutOptions, Result,
+};
+
+use crate::envelope::{self, Header};
+use crate::metrics::{Attribute, Timer};
+use crate::request::How;
+use crate::schema::Fingerprint;
+use crate::{Codec, Store, rt};
+
+impl Store {
+    /// The encoded value behind its header, under a fresh key; and the length of the encoded value.
+    pub(crate) async fn seal<T, C: Codec<T>>(&self, value: &T, options: &PutOptions) -> Result<Sealed> {
+        let start = Instant::now();
+        let body = C::encode(value)?;
+        self.recorder().time(Timer::PutSerialize, start);
+        self.seal_body::<T, C>(body, options).await
+    }
+
+    pub(crate) async fn seal_body<T, C: Codec<T>>(
+        &self,
+        body: Bytes,
+        options: &PutOptions,
+    ) -> Result<Sealed> {
+        let fingerprint = C::schema().map(|schema| schema.fingerprint());
+        self.seal_as(C::ID, fingerprint, body, options).await
+    }
+
+    /// The same for a value that is encoded already, and known by its codec and its type's fingerprint only.
+    pub(crate) async fn seal_as(
+        &self,
+        codec: u8,
+        fingerprint: Option<Fingerprint>,
+        body: Bytes,
+        options: &PutOptions,
+    ) -> Result<Sealed> {
+        let length = body.len() as u64;
+        self.check_length(length)?;
+        let hint = KeyHint { size: Some(length), tags: Some(&options.tags) };
+        let key = self.connector_open()?.new_key(hint)?;
+        let header = Header { codec, fingerprint, nonce: Id::random()? };
+        let place = key.clone();
+        let payload = rt::beside(body.len(), move || Ok(envelope::seal(&header, &place, body))).await?;
+        Ok(Sealed { payload, key, length })
+    }
+
+    pub(crate) fn check_length(&self, length: u64) -> Result<()> {
+        let Capabilities { max_value, .. } = self.connector().info().capabilities;
+        let limit =
+            self.config().limits.object_bytes.min(max_value.saturating_sub(envelope::HEADER_LEN as u64));
+        if length <= limit {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::TooLarge,
+            format!("the encoded object has {length} bytes, and the limit is {limit}"),
+        )
+        .hint("divide the object, or raise `max_object` if the backend takes more"))
+    }
+
+    pub(crate) async fn put_sealed(&self, sealed: Sealed, how: &How) -> Result<(Key, u64)> {
+        let start = Instant::now();
+        let Sealed { key, payload, length } = sealed;
+        let sends = payload.len() as u64;
+        let attaching = how.attach(self, [key.clone()])?;
+        let options = how.options(self);
+        self.call(Operation::Put, sends, |connector| connector.put(&key, payload, &options))
+            .await
+            .map_err(|error| error.with("key", &key))?;
+        how.finish(attaching)?;
+        self.recorder().time(Timer::PutConnector, start);
+        self.recorder().set(Attribute::PutSize, length);
+        Ok((key, length))
+    }
+
+    pub(crate) async fn put_value<T, C: Codec<T>>(&self, value: &T, how: &How) -> Result<(Key, u64)> {
+        let start = Instant::now();
+        let result = match self.seal::<T, C>(value, &how.options).await {
+            Ok(sealed) => {
+                let key = sealed.key.clone();
+                spanned!("proxystore.put", self.name(), Some(&key), self.put_sealed(sealed, how)).await
+            }
+            Err(error) => Err(error),
+        };
+        self.done(Timer::Put, start, "put", None, result)
+    }
+}
+
+/// An encoded value that is ready to be put.
+pub(crate) struct Sealed {
+    pub(crate) key: Key,
+    pub(crate) payload: Payload,
+    pub(crate) length: u64,
+}
