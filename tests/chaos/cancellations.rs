@@ -8,7 +8,8 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt};
 use proxystore::layers::Policies;
 use proxystore::{
-    Bytes, Connector, Key, Payload, Proxy, ProxyOr, PutOptions, Raw, Registry, Store, StoreConfig, Trust,
+    Bytes, Connector, Key, Lifetime, Payload, Proxy, ProxyOr, PutOptions, Raw, Registry, Scope, Store,
+    StoreConfig, StoreFuture, Trust,
 };
 use proxystore_core::{WithPolicy, WithTransform};
 use proxystore_testkit::cancel::{eventually, poll_and_drop};
@@ -142,6 +143,51 @@ impl Bench {
                 created.close().await.unwrap();
             }
             .boxed(),
+            "scope" => async move {
+                let scope = Scope::with_ttl(hour);
+                let proxy = store.proxy(value).codec::<Raw>().lifetime(&scope).await.unwrap();
+                let kept = store.put(&small()).codec::<Raw>().ttl(hour).await.unwrap();
+                scope.add_key(store, &kept).await.unwrap();
+                scope.add_proxy(&proxy).await.unwrap();
+                assert!(scope.end().await.is_complete());
+            }
+            .boxed(),
+            "future" => async move {
+                let future = store.future::<Bytes>().codec::<Raw>().ttl(hour).await.unwrap();
+                let (proxy, result) = (future.proxy(), future.result());
+                assert!(!future.done().await.unwrap());
+                let claimed = serde_json::to_value(&future).unwrap();
+                let claimed: StoreFuture<Bytes, Raw> = serde_json::from_value(claimed).unwrap();
+                drop(claimed);
+                let set = async { future.set(&value).await.unwrap() };
+                let ((), result, resolved) = futures_util::join!(set, result, proxy.resolve_async());
+                assert_eq!((&*result.unwrap(), resolved.unwrap()), (&value, &value));
+            }
+            .boxed(),
+            "owned_proxy" => async move {
+                let mut owned = store.owned_proxy(value).codec::<Raw>().populate(false).await.unwrap();
+                owned.borrow().resolve_async().await.unwrap();
+                owned.borrow_mut().update(small()).await.unwrap();
+                let copy = owned.clone_object().await.unwrap();
+                assert_eq!(copy.resolve_async().await.unwrap(), &small());
+                drop(owned);
+                assert!(copy.evict().await.is_complete());
+            }
+            .boxed(),
+            "hand_over" => async move {
+                let owned = store.owned_proxy(value).codec::<Raw>().await.unwrap();
+                let handover = owned.hand_over().await.map_err(|not| not.error).unwrap();
+                handover.claim().await.unwrap().resolve_async().await.unwrap();
+            }
+            .boxed(),
+            "lend" => async move {
+                let mut owned = store.owned_proxy(value.clone()).codec::<Raw>().await.unwrap();
+                let read = owned.lend(async |lent| lent.resolve_async().await.unwrap().len()).await;
+                assert_eq!(read.unwrap(), value.len());
+                owned.lend_mut(async |mut lent| lent.update(small()).await.unwrap()).await.unwrap();
+                assert_eq!(owned.resolve_async().await.unwrap(), &small());
+            }
+            .boxed(),
             "connector" => async move {
                 let (connector, options) =
                     (store.connector(), PutOptions { ttl: Some(hour), ..PutOptions::default() });
@@ -178,6 +224,11 @@ impl Bench {
             "bind",
             "build",
             "get_or_create",
+            "scope",
+            "future",
+            "owned_proxy",
+            "hand_over",
+            "lend",
             "connector",
         ];
         let mut dropped = BTreeMap::<_, u64>::new();

@@ -12,11 +12,18 @@ use crate::Result;
 /// Produces the target of a proxy.
 ///
 /// Any async closure that returns `Result<T>` is a factory, and so is [`Value`]. The store's factory is a key with
-/// what is needed to find its store again. A factory behind a proxy is run by one task at a time.
+/// what is needed to find its store again. A factory behind a proxy is run by one task at a time,
+/// unless it [`shares`](Self::shares).
 #[async_trait]
 pub trait Factory<T>: Send + Sync + 'static {
     /// Produces the target. Dropping the future must leave the factory able to run again.
     async fn resolve_async(&self) -> Result<Arc<T>>;
+
+    /// Whether calls at the same time share their work by themselves. A proxy then makes a call for each of its callers,
+    /// so that each has a deadline of its own, instead of one after the other. By default they do not.
+    fn shares(&self) -> bool {
+        false
+    }
 }
 
 #[async_trait]
@@ -75,5 +82,9 @@ impl<T> fmt::Debug for DynFactory<T> {
 impl<T: Send + Sync + 'static> Factory<T> for DynFactory<T> {
     async fn resolve_async(&self) -> Result<Arc<T>> {
         self.0.resolve_async().await
+    }
+
+    fn shares(&self) -> bool {
+        self.0.shares()
     }
 }

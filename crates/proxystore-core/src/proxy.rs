@@ -113,7 +113,12 @@ impl<T: Send + Sync + 'static, F: Factory<T>> Proxy<T, F> {
     }
 
     async fn target(&self) -> Result<&Arc<T>> {
-        self.shared.target.get_or_try_init(|| self.shared.factory.resolve_async()).await
+        let Shared { factory, target } = &*self.shared;
+        if factory.shares() && !target.initialized() {
+            let found = factory.resolve_async().await?;
+            return Ok(target.get_or_init(|| async { found }).await);
+        }
+        target.get_or_try_init(|| factory.resolve_async()).await
     }
 }
 
@@ -122,6 +127,10 @@ impl<T: Send + Sync + 'static, F: Factory<T>> Proxy<T, F> {
 impl<T: Send + Sync + 'static, F: Factory<T>> Factory<T> for Proxy<T, F> {
     async fn resolve_async(&self) -> Result<Arc<T>> {
         self.target().await.cloned()
+    }
+
+    fn shares(&self) -> bool {
+        self.factory().shares()
     }
 }
 

@@ -15,6 +15,7 @@ use moka::policy::EvictionPolicy;
 use proxystore_core::{Error, ErrorKind, Key, Operation, Result, Transfer};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout_at};
 
 #[cfg(feature = "metrics")]
 use crate::metrics::facade::Held;
@@ -32,6 +33,29 @@ pub(crate) struct Slot {
     pub(crate) key: Key,
     pub(crate) type_id: TypeId,
     pub(crate) codec: u8,
+    /// Of a future: whoever waits for it joins those who wait, and nobody else does.
+    pub(crate) waits: bool,
+}
+
+/// What a load lets those know who wait for it, while it is under way.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct News {
+    /// What it moves: with it grows the time that it may take.
+    pub(crate) transfer: Transfer,
+    /// Why its last attempt has failed in passing, if it has.
+    pub(crate) fault: Arc<Mutex<Option<Error>>>,
+}
+
+impl From<Transfer> for News {
+    fn from(transfer: Transfer) -> Self {
+        Self { transfer, ..Self::default() }
+    }
+}
+
+impl News {
+    pub(crate) fn fault(&self) -> MutexGuard<'_, Option<Error>> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Clone)]
@@ -164,15 +188,51 @@ impl Cache {
                 }
             }
         }
-        Err(Error::new(
-            ErrorKind::Unexpected,
-            "the load ended without a result: decoding panicked, or its runtime is gone",
-        ))
+        Err(lost())
     }
 
-    fn join<L, F>(self: &Arc<Self>, slot: &Slot, load: &L) -> Result<Joined>
+    /// The target of `slot`, which may not be there yet: `wait` looks for it until it is, in one task for all who wait
+    /// for it. `None` if it is there and nothing was loaded.
+    ///
+    /// At the deadline `late` says what went wrong, unless the last attempt has.
+    pub(crate) async fn wait<L, F>(
+        self: &Arc<Self>,
+        slot: Slot,
+        deadline: Instant,
+        late: impl FnOnce() -> Error,
+        wait: L,
+    ) -> Result<Option<AnyTarget>>
     where
-        L: Fn() -> (Transfer, F),
+        L: Fn() -> (News, F),
+        F: Future<Output = Loaded> + Send + 'static,
+    {
+        // A task may be lost with the runtime that carried it.
+        for _ in 0..3 {
+            let flight = match self.join(&slot, &wait)? {
+                Joined::Cached(target) => return Ok(Some(target)),
+                Joined::Flight(flight) => flight,
+            };
+            let mut result = flight.result.clone();
+            match timeout_at(deadline, result.wait_for(Option::is_some)).await {
+                Ok(Ok(landed)) => {
+                    if let Some(result) = &*landed {
+                        return result.clone();
+                    }
+                }
+                Ok(Err(_)) => {}
+                Err(_) => {
+                    let fault = flight.news.fault().clone();
+                    return Err(fault.unwrap_or_else(late));
+                }
+            }
+        }
+        Err(lost())
+    }
+
+    fn join<L, N, F>(self: &Arc<Self>, slot: &Slot, load: &L) -> Result<Joined>
+    where
+        L: Fn() -> (N, F),
+        N: Into<News>,
         F: Future<Output = Loaded> + Send + 'static,
     {
         // Dropped after the lock, which the last handle takes.
@@ -189,8 +249,8 @@ impl Cache {
             return Ok(Joined::Cached(target));
         }
         // The new task may land at once; it then waits for this lock before it looks for its entry.
-        let (transfer, load) = load();
-        let flight = Flight::start(self, Some(slot), transfer, load)?;
+        let (news, load) = load();
+        let flight = Flight::start(self, Some(slot), news.into(), load)?;
         let boarding = Boarding { flight: Arc::downgrade(&flight), stale: flight.stale.clone() };
         if let Some(replaced) = flights.insert(slot.clone(), boarding) {
             // Nobody waits for it any more, but its task may be about to land.
@@ -256,12 +316,18 @@ impl std::fmt::Debug for Cache {
     }
 }
 
+fn lost() -> Error {
+    Error::new(
+        ErrorKind::Unexpected,
+        "the load ended without a result: decoding panicked, or its runtime is gone",
+    )
+}
+
 /// A load in a task of its own. Lives as long as somebody waits for it; dropping the last handle aborts it.
 #[derive(Debug)]
 pub(crate) struct Flight {
     began: u64,
-    /// What it moves: with it grows the time that it may take.
-    transfer: Transfer,
+    news: News,
     result: watch::Receiver<Option<Result<Option<AnyTarget>>>>,
     stale: Arc<AtomicBool>,
     task: AbortHandle,
@@ -276,13 +342,13 @@ impl Flight {
         transfer: Transfer,
         load: impl Future<Output = Loaded> + Send + 'static,
     ) -> Result<Arc<Self>> {
-        Self::start(cache, None, transfer, load)
+        Self::start(cache, None, transfer.into(), load)
     }
 
     fn start(
         cache: &Arc<Cache>,
         slot: Option<&Slot>,
-        transfer: Transfer,
+        news: News,
         load: impl Future<Output = Loaded> + Send + 'static,
     ) -> Result<Arc<Self>> {
         let (sender, result) = watch::channel(None);
@@ -308,7 +374,7 @@ impl Flight {
         })?;
         Ok(Arc::new(Self {
             began,
-            transfer,
+            news,
             result,
             stale,
             task,
@@ -328,7 +394,7 @@ impl Flight {
         let mut result = self.result.clone();
         let landed =
             async { Ok(result.wait_for(Option::is_some).await.ok().and_then(|landed| landed.clone())) };
-        rt::deadline(operation, time.saturating_add(GRACE), 0, &self.transfer, landed).await
+        rt::deadline(operation, time.saturating_add(GRACE), 0, &self.news.transfer, landed).await
     }
 
     /// Whether its task has ended without a result.

@@ -113,11 +113,6 @@ impl Beat {
         self.0.lost.load(Ordering::Relaxed)
     }
 
-    /// Renews now. `false` if there is nothing to renew.
-    pub(crate) async fn renew(&self) -> Result<bool> {
-        self.0.renew().await
-    }
-
     /// Renews no more. When this returns, no renewal is under way.
     pub(crate) async fn stop(&self) {
         self.0.stopped.store(true, Ordering::Relaxed);

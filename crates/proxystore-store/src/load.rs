@@ -46,7 +46,7 @@ impl Store {
         key: &Key,
     ) -> Result<Result<Arc<T>, Slot>> {
         self.connector_open()?;
-        let slot = Slot { key: key.clone(), type_id: TypeId::of::<T>(), codec: C::ID };
+        let slot = Slot { key: key.clone(), type_id: TypeId::of::<T>(), codec: C::ID, waits: false };
         match self.cache().get(&slot).and_then(|target| target.downcast().ok()) {
             Some(target) => {
                 self.recorder().count(Counter::CacheHits);

@@ -8,13 +8,14 @@
 //! | bytes | content |
 //! |---|---|
 //! | 1 | version, 1 |
-//! | 1 | flags: 1 the key is an id, 2 a fingerprint follows, 4 a URI follows, 8 ephemeral, 16 a traceparent follows, 32 a grant |
+//! | 1 | flags: 1 the key is an id, 2 a fingerprint follows, 4 a URI follows, 8 ephemeral, 16 a traceparent follows, 32 a grant, 64 a future |
 //! | 1 | codec id |
 //! | 1..10 | length of the encoded value, as a varint |
 //! | 1 + n | store name |
 //! | 16, or varint + n | key, as the bits of an id or as text |
 //! | 8 | the first half of the type's fingerprint, if any |
 //! | varint + n, or 8 | the store's URI, or its identity |
+//! | 4.. | of a future, how to wait for it: see `polling` |
 //! | 25 | the traceparent, if any: trace id, parent id, flags |
 //! | 35.. | the grant, if the reference is signed: see `grant` |
 //!
@@ -29,6 +30,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::TraceParent;
 use crate::codec::{format_id, format_name};
 use crate::grant::Grant;
+use crate::polling::Polling;
 use crate::schema::Fingerprint;
 
 const VERSION: u8 = 1;
@@ -38,6 +40,7 @@ const HAS_URI: u8 = 4;
 const EPHEMERAL: u8 = 8;
 const HAS_TRACEPARENT: u8 = 16;
 const HAS_GRANT: u8 = 32;
+const FUTURE: u8 = 64;
 /// The longest reference that is decoded, in bytes: a URI and a key of the longest kind fit.
 const MAX_LEN: usize = 4096;
 
@@ -99,6 +102,8 @@ pub(crate) struct Reference {
     /// The length of the encoded value in bytes; 0 if not known.
     pub(crate) length: u64,
     pub(crate) ephemeral: bool,
+    /// How to wait for the object, if it may not be there yet.
+    pub(crate) future: Option<Polling>,
     /// The span that made it, if traces are carried on.
     pub(crate) traceparent: Option<TraceParent>,
     /// Who signed it, and what it is limited to.
@@ -134,7 +139,8 @@ impl Reference {
             flag(id.is_some(), KEY_IS_ID)
                 | flag(self.fingerprint.is_some(), HAS_FINGERPRINT)
                 | flag(matches!(self.spec, Spec::Uri(_)), HAS_URI)
-                | flag(self.ephemeral, EPHEMERAL),
+                | flag(self.ephemeral, EPHEMERAL)
+                | flag(self.future.is_some(), FUTURE),
         );
         out.push(self.codec);
         put_varint(&mut out, self.length);
@@ -150,6 +156,9 @@ impl Reference {
             Spec::Name(identity) => out.extend_from_slice(&identity.0),
             Spec::Uri(uri) => put_text(&mut out, &uri.public().to_string()),
         }
+        if let Some(polling) = &self.future {
+            polling.encode(&mut out);
+        }
         out
     }
 
@@ -159,7 +168,7 @@ impl Reference {
         }
         let mut reader = Reader(bytes);
         let [version, flags, codec] = reader.array()?;
-        if version != VERSION || flags >= 64 {
+        if version != VERSION || flags >= 128 {
             return Err("it was written by a newer version of proxystore");
         }
         let length = reader.varint()?;
@@ -179,6 +188,7 @@ impl Reference {
         } else {
             Spec::Name(Identity(reader.array()?))
         };
+        let future = if flags & FUTURE != 0 { Some(Polling::decode(&mut reader)?) } else { None };
         let traceparent = if flags & HAS_TRACEPARENT != 0 { Some(reader.traceparent()?) } else { None };
         let grant = if flags & HAS_GRANT != 0 { Some(Grant::decode(&mut reader)?) } else { None };
         if !reader.0.is_empty() {
@@ -193,6 +203,7 @@ impl Reference {
             fingerprint,
             length,
             ephemeral: flags & EPHEMERAL != 0,
+            future,
             traceparent,
             grant,
         })
@@ -282,6 +293,8 @@ struct Readable {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     ephemeral: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    future: Option<Polling>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     traceparent: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     grant: Option<String>,
@@ -327,6 +340,7 @@ impl From<&Reference> for Readable {
             uri,
             identity,
             ephemeral: reference.ephemeral,
+            future: reference.future,
             traceparent: reference.traceparent.map(|parent| parent.to_string()),
             grant: reference.grant.as_ref().map(Grant::text),
         }
@@ -354,6 +368,7 @@ impl TryFrom<Readable> for Reference {
             fingerprint: readable.fingerprint.as_deref().map(unhex).transpose()?,
             length: readable.length,
             ephemeral: readable.ephemeral,
+            future: readable.future,
             traceparent: readable
                 .traceparent
                 .map(|text| text.parse().map_err(|_| ILLEGAL_TRACEPARENT))

@@ -16,7 +16,7 @@ use crate::metrics::Timer;
 use crate::reference::{Reference, Spec, half};
 use crate::{Codec, Postcard, Proxy, ProxyLocker, ProxyOr, Store, Stored, trace};
 
-type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
 impl Store {
     /// Puts a value under a fresh key and gives the key: `store.put(&value).ttl(minute).await?`.
@@ -76,7 +76,7 @@ impl Store {
         Offload { store: self, value, above: 64 << 10, how: How::default(), codec: PhantomData }
     }
 
-    fn reference<T, C: Codec<T>>(&self, key: Key, length: u64, ephemeral: bool) -> Reference {
+    pub(crate) fn reference<T, C: Codec<T>>(&self, key: Key, length: u64, ephemeral: bool) -> Reference {
         let spec = if self.config().embed_uri {
             Spec::Uri(self.connector().info().uri.public())
         } else {
@@ -90,13 +90,18 @@ impl Store {
             fingerprint: C::schema().map(|schema| half(&schema.fingerprint())),
             length,
             ephemeral,
+            future: None,
             traceparent: trace::parent(),
             grant: None,
         }
     }
 
-    fn sign(&self, reference: &mut Reference) -> Result<()> {
+    pub(crate) fn sign(&self, reference: &mut Reference) -> Result<()> {
         self.signer().map_or(Ok(()), |signer| signer.sign(reference))
+    }
+
+    pub(crate) fn signed(&self, mut reference: Reference) -> Result<Reference> {
+        self.sign(&mut reference).map(|()| reference)
     }
 
     pub(crate) fn make_proxy<T, C: Codec<T>>(

@@ -39,10 +39,21 @@ impl Store {
         body: Bytes,
         options: &PutOptions,
     ) -> Result<Sealed> {
+        let hint = KeyHint { size: Some(body.len() as u64), tags: Some(&options.tags) };
+        let key = self.connector_open()?.new_key(hint)?;
+        self.seal_under(key, codec, fingerprint, body).await
+    }
+
+    /// The same under a key that is known already.
+    pub(crate) async fn seal_under(
+        &self,
+        key: Key,
+        codec: u8,
+        fingerprint: Option<Fingerprint>,
+        body: Bytes,
+    ) -> Result<Sealed> {
         let length = body.len() as u64;
         self.check_length(length)?;
-        let hint = KeyHint { size: Some(length), tags: Some(&options.tags) };
-        let key = self.connector_open()?.new_key(hint)?;
         let header = Header { codec, fingerprint, nonce: Id::random()? };
         let place = key.clone();
         let payload = rt::beside(body.len(), move || Ok(envelope::seal(&header, &place, body))).await?;
@@ -72,7 +83,7 @@ impl Store {
         self.call(Operation::Put, sends, |connector| connector.put(&key, payload, &options))
             .await
             .map_err(|error| error.with("key", &key))?;
-        how.finish(attaching)?;
+        how.finish(attaching).map_err(|error| error.with("key", &key))?;
         self.recorder().time(Timer::PutConnector, start);
         self.recorder().set(Attribute::PutSize, length);
         Ok((key, length))

@@ -7,15 +7,16 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;
-use proxystore_core::{Error, ErrorKind, Factory, Key, Operation, Result};
+use proxystore_core::{Backoff, Error, ErrorKind, Factory, Key, Operation, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use tokio::time::timeout_at;
 
 use crate::cache::Flight;
 use crate::codec::format_name;
 use crate::grant::Rights;
 use crate::metrics::Timer;
 use crate::reference::{Reference, half};
-use crate::{Codec, Postcard, Registry, Store, schema, trace};
+use crate::{Codec, Postcard, Registry, Store, schema, trace, wait};
 
 /// A key, with what is needed to find its store again in another process: the factory behind every proxy that a
 /// store makes.
@@ -37,8 +38,18 @@ impl<C> Stored<C> {
         Self { store: store.into(), ..Self::inert(reference) }
     }
 
-    fn inert(reference: Reference) -> Self {
+    pub(crate) fn inert(reference: Reference) -> Self {
         Self { reference, store: OnceLock::new(), taken: Mutex::default(), codec: PhantomData }
+    }
+
+    /// The same, with a load of its own.
+    pub(crate) fn again(&self) -> Self {
+        Self { store: self.store.clone(), ..Self::inert(self.reference.clone()) }
+    }
+
+    /// The store, if it was found already.
+    pub(crate) fn opened(&self) -> Option<&Store> {
+        self.store.get()
     }
 
     pub(crate) fn reference(&self) -> &Reference {
@@ -79,7 +90,7 @@ impl<C> Stored<C> {
     }
 
     /// The store, unless it wants a signature and the reference has none that gives these rights.
-    async fn allowed(&self, needed: Rights) -> Result<Store> {
+    pub(crate) async fn allowed(&self, needed: Rights) -> Result<Store> {
         let store = self.store().await?;
         if let Some(signer) = store.signer() {
             signer.check(&self.reference, needed)?;
@@ -140,12 +151,12 @@ impl<C> Stored<C> {
     }
 
     /// Says where an error happened.
-    fn place(&self, error: Error, operation: &'static str) -> Error {
+    pub(crate) fn place(&self, error: Error, operation: &'static str) -> Error {
         error.with("store", self.store_name()).with("operation", operation).with("key", self.key())
     }
 
     /// Refuses to resolve as another type than the reference says, before anything is asked of the store.
-    fn check<T>(&self) -> Result<()>
+    pub(crate) fn check<T>(&self) -> Result<()>
     where
         C: Codec<T>,
     {
@@ -167,6 +178,15 @@ impl<C> Stored<C> {
         let start = Instant::now();
         self.check::<T>()?;
         let needed = if self.is_ephemeral() { Rights::ALL } else { Rights::READ };
+        if let Some(polling) = &self.reference.future {
+            let backoff = polling.backoff();
+            let deadline = wait::deadline(backoff.timeout);
+            let allowed = timeout_at(deadline, self.allowed(needed)).await;
+            let store = allowed.unwrap_or_else(|_| Err(wait::late(backoff.timeout)))?;
+            let found = self.awaited(&store, &backoff, deadline).await;
+            store.recorder().time(Timer::Resolve, start);
+            return found;
+        }
         let store = self.allowed(needed).await?;
         let found = if self.is_ephemeral() {
             self.take::<T>(&store).await
@@ -175,6 +195,32 @@ impl<C> Stored<C> {
         };
         store.recorder().time(Timer::Resolve, start);
         found?.ok_or_else(|| Error::new(ErrorKind::Missing, "it was evicted, has expired, or was never put"))
+    }
+
+    /// The value of a future. An ephemeral one is taken by one of all who wait.
+    async fn awaited<T: Send + Sync + 'static>(
+        &self,
+        store: &Store,
+        backoff: &Backoff,
+        deadline: tokio::time::Instant,
+    ) -> Result<Arc<T>>
+    where
+        C: Codec<T>,
+    {
+        if !self.is_ephemeral() {
+            return store.wait::<T, C>(self.key(), backoff, deadline).await;
+        }
+        // What was seen may be taken by others before it is taken here.
+        while tokio::time::Instant::now() < deadline {
+            let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+            if !taken {
+                store.wait_until_set(self.key(), backoff, deadline).await?;
+            }
+            if let Some(target) = self.take::<T>(store).await? {
+                return Ok(target);
+            }
+        }
+        Err(wait::late(backoff.timeout))
     }
 
     async fn take<T: Send + Sync + 'static>(&self, store: &Store) -> Result<Option<Arc<T>>>
@@ -229,6 +275,11 @@ where
 {
     async fn resolve_async(&self) -> Result<Arc<T>> {
         trace::resolving(&self.reference, self.resolve()).await.map_err(|error| self.place(error, "resolve"))
+    }
+
+    /// All who wait for a future in this process share one wait, and each has a time of its own.
+    fn shares(&self) -> bool {
+        self.reference.future.is_some()
     }
 }
 

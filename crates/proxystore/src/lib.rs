@@ -83,6 +83,18 @@ pub fn install(trust: Trust) {
 #[doc = include_str!("../../../docs/guides/operations.md")]
 struct Operations;
 
+#[cfg(all(doctest, feature = "file"))]
+#[doc = include_str!("../../../docs/guides/futures.md")]
+struct Futures;
+
+#[cfg(all(doctest, feature = "file"))]
+#[doc = include_str!("../../../docs/guides/lifetimes.md")]
+struct Lifetimes;
+
+#[cfg(all(doctest, feature = "file"))]
+#[doc = include_str!("../../../docs/guides/ownership.md")]
+struct Ownership;
+
 /// The programs in the README compile and run.
 #[cfg(all(doctest, feature = "file"))]
 #[doc = include_str!("../../../README.md")]

@@ -13,6 +13,7 @@ const TYPES: &[&str] = &[
     "crates/proxystore-store/src/envelope.rs",
     "crates/proxystore-store/src/grant.rs",
     "crates/proxystore-store/src/reference.rs",
+    "crates/proxystore-store/src/ticket.rs",
     "crates/proxystore-store/src/traceparent.rs",
 ];
 /// What they were when somebody last looked at the golden bytes beside it: a hash and a path on each line.

@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 use super::*;
 
 fn slot(key: &str) -> Slot {
-    Slot { key: Key::parse(key).unwrap(), type_id: TypeId::of::<u32>(), codec: 1 }
+    Slot { key: Key::parse(key).unwrap(), type_id: TypeId::of::<u32>(), codec: 1, waits: false }
 }
 
 fn target(value: u32, bytes: u64) -> Loaded {

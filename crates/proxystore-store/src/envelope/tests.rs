@@ -37,6 +37,44 @@ fn what_is_sealed_opens_without_a_copy() {
 }
 
 #[test]
+fn golden_bytes_of_a_failure() {
+    let bytes = seal_as(
+        FAILURE,
+        &Header { codec: 0, fingerprint: None, ..header() },
+        &Key::parse("k").unwrap(),
+        "no".into(),
+    );
+    let hex: String = bytes.into_bytes().iter().map(|b| format!("{b:02x}")).collect();
+    let parts = [
+        "50785374",
+        "01000101",
+        "0200000000000000",
+        "00000000000000000000000000000000",
+        "09090909090909090909090909090909",
+        "2b3c7a3b2657ef65492eb830f67a848a", // digest
+        "00000000000000000000000000000000",
+        "6e6f",
+    ];
+    assert_eq!(hex, parts.concat());
+}
+
+#[test]
+fn a_failure_is_read_as_one_line_of_bounded_length() {
+    let key = Key::parse("k").unwrap();
+    let read = |reason: &str| open(&key, seal_failure(&key, reason).unwrap()).unwrap_err();
+    let error = read("disk\nis full");
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Failed, "disk is full"));
+    let error = read(&"é".repeat(5000));
+    assert_eq!(error.message(), "é".repeat(2048));
+    let altered = |at: usize| {
+        let mut bytes = seal_failure(&key, "no").unwrap().into_bytes().to_vec();
+        bytes[at] ^= 1;
+        open(&key, bytes.into()).unwrap_err().kind()
+    };
+    assert_eq!([altered(6), altered(7), altered(HEADER_LEN)], [ErrorKind::Corrupt; 3]);
+}
+
+#[test]
 fn another_key_is_corrupt() {
     let error = open(&Key::parse("other").unwrap(), sealed(b"hello").into()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);

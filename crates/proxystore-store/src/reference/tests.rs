@@ -1,7 +1,9 @@
 use proptest::prelude::*;
+use proxystore_core::Backoff;
 
 use super::*;
 use crate::grant::any_grant;
+use crate::polling::any_polling;
 
 fn by_name() -> Reference {
     Reference {
@@ -12,6 +14,7 @@ fn by_name() -> Reference {
         fingerprint: Some([9; 8]),
         length: 100_000_000,
         ephemeral: false,
+        future: None,
         traceparent: None,
         grant: None,
     }
@@ -29,6 +32,10 @@ fn traced() -> Reference {
 fn signed() -> Reference {
     let grant = Grant::parse(&format!("k1 read@1800000000000 evict {}", "cd".repeat(32))).unwrap();
     Reference { grant: Some(grant), ..traced() }
+}
+
+fn future() -> Reference {
+    Reference { future: Some(Polling::of(&Backoff::default()).unwrap()), length: 0, ..by_name() }
 }
 
 #[test]
@@ -80,6 +87,24 @@ fn golden_bytes() {
             "01"
         )
     );
+    assert_eq!(
+        hex(&postcard::to_allocvec(&future()).unwrap()),
+        concat!(
+            "33",
+            "01",
+            "43",
+            "01",
+            "00",
+            "06696d61676573",
+            "abababababababababababababababab",
+            "0909090909090909",
+            "0102030405060708",
+            "0a",
+            "a11f",
+            "e807",
+            "e0d403"
+        )
+    );
     let reference = Reference { traceparent: None, ..signed() };
     assert_eq!(
         hex(&postcard::to_allocvec(&reference).unwrap()),
@@ -120,6 +145,10 @@ fn golden_text() {
         r#"{"proxystore":1,"store":"images","key":"vov2xk5lvov2xk5lvov2xk5lvm","codec":"postcard","type":"0909090909090909","length":100000000,"identity":"0102030405060708","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}"#
     );
     assert_eq!(
+        serde_json::to_string(&future()).unwrap(),
+        r#"{"proxystore":1,"store":"images","key":"vov2xk5lvov2xk5lvov2xk5lvm","codec":"postcard","type":"0909090909090909","identity":"0102030405060708","future":{"interval_ms":10,"factor_thousandths":2000,"limit_ms":1000,"timeout_ms":60000,"jitter":true}}"#
+    );
+    assert_eq!(
         serde_json::to_string(&signed()).unwrap(),
         r#"{"proxystore":1,"store":"images","key":"vov2xk5lvov2xk5lvov2xk5lvm","codec":"postcard","type":"0909090909090909","length":100000000,"identity":"0102030405060708","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","grant":"k1 read@1800000000000 evict cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd"}"#
     );
@@ -134,8 +163,11 @@ fn at_most_64_bytes_by_name_and_128_with_a_uri() {
         "file:///var/lib/some-service/proxystore/objects-of-images",
         "redis://cache-01.internal.example:6379/0?prefix=images",
     ] {
-        let bytes = postcard::to_allocvec(&Reference { spec: by_uri(uri).spec, ..name.clone() }).unwrap();
-        assert!(bytes.len() <= 128, "{uri}: {}", bytes.len());
+        for future in [None, future().future] {
+            let reference = Reference { spec: by_uri(uri).spec, future, ..name.clone() };
+            let bytes = postcard::to_allocvec(&reference).unwrap();
+            assert!(bytes.len() <= 128, "{uri}: {}", bytes.len());
+        }
     }
 }
 
@@ -156,7 +188,7 @@ fn credentials_never_travel() {
 #[test]
 fn what_a_reader_does_not_know_is_refused() {
     let bytes = by_name().encode();
-    for (at, value) in [(0, 2), (0, 0), (1, 64), (1, 0x83)] {
+    for (at, value) in [(0, 2), (0, 0), (1, 128), (1, 0x83)] {
         let mut newer = bytes.clone();
         newer[at] = value;
         assert!(Reference::decode(&newer).unwrap_err().contains("newer version"));
@@ -190,10 +222,11 @@ fn any_reference() -> impl Strategy<Value = Reference> {
     ];
     let traceparent = any::<Option<([u8; 16], [u8; 8], u8)>>()
         .prop_map(|ids| ids.and_then(|(trace, parent, flags)| TraceParent::new(trace, parent, flags).ok()));
-    let known = (any::<u8>(), any::<Option<[u8; 8]>>(), any::<u64>(), any::<bool>());
+    let future = prop::option::of(any_polling());
+    let known = (any::<u8>(), any::<Option<[u8; 8]>>(), any::<u64>(), any::<bool>(), future);
     let grant = prop::option::of(any_grant());
     ("[A-Za-z0-9._-]{1,64}", spec, key, known, traceparent, grant).prop_map(
-        |(store, spec, key, (codec, fingerprint, length, ephemeral), traceparent, grant)| Reference {
+        |(store, spec, key, (codec, fingerprint, length, ephemeral, future), traceparent, grant)| Reference {
             store,
             spec,
             key,
@@ -201,6 +234,7 @@ fn any_reference() -> impl Strategy<Value = Reference> {
             fingerprint,
             length,
             ephemeral,
+            future,
             traceparent,
             grant,
         },

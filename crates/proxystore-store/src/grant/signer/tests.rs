@@ -23,6 +23,7 @@ fn unsigned() -> Reference {
         codec: 1,
         fingerprint: Some([9; 8]),
         length: 100,
+        future: None,
         ephemeral: false,
         traceparent: None,
         grant: None,

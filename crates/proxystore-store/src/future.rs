@@ -1,0 +1,475 @@
+//! Values that are passed on before they exist.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use proxystore_core::{
+    Backoff, Error, ErrorKind, Factory, Id, Key, KeyHint, Mode, Operation, Payload, PutOptions, Result,
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::grant::Rights;
+use crate::polling::Polling;
+use crate::pulse::{Life, Pulse, Watcher, beside, write_done};
+use crate::reference::Reference;
+use crate::wait::PRODUCER;
+use crate::{Codec, Postcard, Proxy, Registry, Store, Stored, background, envelope};
+
+/// How long a producer may be silent before it counts as dead, unless told otherwise.
+const LEASE: Duration = Duration::from_secs(30);
+/// How long a failure stays if the value has no ttl.
+const FAILURE_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// How long the first of several setters of an ephemeral value is known.
+const SETTER_KEPT: Duration = Duration::from_secs(600);
+/// How long the end of a future may take in the background.
+const ATTEMPT: Duration = Duration::from_secs(10);
+
+impl Store {
+    /// A value that somebody will set later: `store.future::<T>().await?`.
+    ///
+    /// Its [`proxy`](StoreFuture::proxy) can be passed on right away; who resolves it waits. It puts a small record
+    /// beside the future's key, which is renewed in the background while this process lives.
+    ///
+    /// Errors: `Unsupported` where the backend cannot create a key just once; `Config` if a setting is wrong; whatever
+    /// the backend reports. Dropping the request's future may leave the record, where only its ttl removes it.
+    ///
+    /// ```
+    /// # use proxystore_store::Store;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> proxystore_core::Result<()> {
+    /// # let store = Store::builder("later").connector(proxystore_local::LocalConnector::new()?).build().await?;
+    /// let future = store.future::<String>().await?;
+    /// let proxy = future.proxy(); // to whoever needs the value, in any process
+    /// let consumer = tokio::spawn(async move { proxy.resolve_async().await.cloned() });
+    ///
+    /// future.set(&"done".into()).await?;
+    /// assert_eq!(consumer.await.unwrap()?, "done");
+    /// # Ok(()) }
+    /// ```
+    pub fn future<T>(&self) -> FutureRequest<'_, T> {
+        FutureRequest {
+            store: self,
+            backoff: Backoff::default(),
+            ephemeral: false,
+            terms: Terms { ttl: None, lease: LEASE },
+            target: PhantomData,
+        }
+    }
+}
+
+/// See [`Store::future`].
+#[must_use = "a request does nothing until it is awaited"]
+pub struct FutureRequest<'a, T, C = Postcard> {
+    store: &'a Store,
+    backoff: Backoff,
+    ephemeral: bool,
+    terms: Terms,
+    target: PhantomData<fn() -> (T, C)>,
+}
+
+impl<'a, T, C> FutureRequest<'a, T, C> {
+    /// The first delay between two looks for the value (10 ms): ProxyStore's `polling_interval`. Waiting does not rest
+    /// on looking where the backend tells of changes.
+    pub fn interval(mut self, interval: Duration) -> Self {
+        self.backoff.first = interval;
+        self
+    }
+
+    /// What each delay is multiplied with to give the next (2): ProxyStore's `polling_backoff_factor`. At least 1.
+    pub fn backoff_factor(mut self, factor: f64) -> Self {
+        self.backoff.factor = factor;
+        self
+    }
+
+    /// The longest delay (1 s), the first one included: ProxyStore's `polling_interval_limit`.
+    pub fn interval_limit(mut self, limit: Duration) -> Self {
+        self.backoff.max = limit;
+        self
+    }
+
+    /// Each wait ends in `Timeout` after this time (60 s), all that it does included: ProxyStore's `polling_timeout`.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.backoff.timeout = timeout;
+        self
+    }
+
+    /// Whether each delay is drawn evenly from zero to its length, so that many who wait do not march in step (on).
+    pub fn jitter(mut self, jitter: bool) -> Self {
+        self.backoff.jitter = jitter;
+        self
+    }
+
+    /// The value is evicted once it is resolved: of all who wait, exactly one gets it.
+    pub fn ephemeral(mut self) -> Self {
+        self.ephemeral = true;
+        self
+    }
+
+    /// The value expires this long after it was set. `Unsupported` where the backend has no expiry.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.terms.ttl = Some(ttl);
+        self
+    }
+
+    /// How long the producer may be silent (30 s; 100 ms at least): whoever waits longer gets `ProducerLost`.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.terms.lease = lease;
+        self
+    }
+
+    /// Encodes with this codec instead of [`Postcard`].
+    pub fn codec<D: Codec<T>>(self) -> FutureRequest<'a, T, D> {
+        let Self { store, backoff, ephemeral, terms, .. } = self;
+        FutureRequest { store, backoff, ephemeral, terms, target: PhantomData }
+    }
+}
+
+impl<'a, T, C> IntoFuture for FutureRequest<'a, T, C>
+where
+    T: 'static,
+    C: Codec<T>,
+{
+    type Output = Result<StoreFuture<T, C>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let store = self.store;
+            self.begin().await.map_err(|error| store.place(error, "future", None))
+        })
+    }
+}
+
+impl<T, C: Codec<T>> FutureRequest<'_, T, C> {
+    async fn begin(self) -> Result<StoreFuture<T, C>> {
+        let Self { store, backoff, ephemeral, terms, .. } = self;
+        let future = Some(Polling::of(&backoff)?);
+        let connector = store.connector_open()?;
+        let unsupported = |what| Error::new(ErrorKind::Unsupported, format!("this backend {what}"));
+        if !connector.info().capabilities.create {
+            return Err(unsupported("cannot create a key just once, which a future takes"));
+        }
+        if terms.ttl.is_some() && !store.expires() {
+            return Err(unsupported("has no expiry, so the value can have no ttl"));
+        }
+        let key = connector.new_key(KeyHint::default())?;
+        let mut reference = Reference { future, ..store.reference::<T, C>(key, 0, ephemeral) };
+        store.sign(&mut reference)?;
+        let pulse = Pulse::start(store, &beside(&reference.key, PRODUCER)?, terms.lease).await?;
+        Ok(StoreFuture::of(Stored::of(reference, store.clone()), terms, Setter::Producing(pulse)))
+    }
+}
+
+/// What its producer keeps to.
+#[derive(Debug, Clone, Copy)]
+struct Terms {
+    /// Of the value.
+    ttl: Option<Duration>,
+    lease: Duration,
+}
+
+/// A value that is set later, once, by whoever has this: ProxyStore's `Future`.
+///
+/// Whoever needs the value gets a [`proxy`](Self::proxy). The one who has this is the producer, and is known to live as
+/// long as its process does: when it dies, those who wait get `ProducerLost`, and when it drops this unset, `Failed`.
+///
+/// Serializing hands the setter over: the bytes are it now, and dropping this one fails nothing. Decoding does no I/O;
+/// nobody is known to produce the value then, and those who wait do so until their timeout, unless the receiver
+/// [`claim`](Self::claim)s it. Send it to one receiver. A copy that is dropped unset fails the future in any process, so
+/// send proxies, and not this, to those who only wait.
+///
+/// Awaiting it, or a reference to it, waits for the value as [`result`](Self::result) does.
+///
+/// Dropping does no I/O: what is to be said is said in the background.
+#[must_use = "dropped without a value, the future fails"]
+pub struct StoreFuture<T, C = Postcard> {
+    stored: Arc<Stored<C>>,
+    terms: Terms,
+    setter: Mutex<Setter>,
+    /// It was in bytes: there may be other setters.
+    travelled: AtomicBool,
+    /// It was found to be done: that does not change any more.
+    done: AtomicBool,
+    target: PhantomData<fn() -> T>,
+}
+
+/// What becomes of the future if its handle is dropped.
+enum Setter {
+    /// It fails; until then, this process says that it works on it.
+    Producing(Pulse),
+    /// It fails.
+    Holding,
+    /// Nothing: it was set, or handed over.
+    Released,
+}
+
+impl<T, C> StoreFuture<T, C> {
+    fn of(stored: Stored<C>, terms: Terms, setter: Setter) -> Self {
+        let travelled = AtomicBool::new(matches!(setter, Setter::Holding));
+        let (stored, setter) = (Arc::new(stored), Mutex::new(setter));
+        Self { stored, terms, setter, travelled, done: AtomicBool::new(false), target: PhantomData }
+    }
+
+    /// The key of the value.
+    pub fn key(&self) -> &Key {
+        self.stored.key()
+    }
+
+    /// A proxy of the value, as many as needed: resolving one waits until the value is set.
+    ///
+    /// Resolving fails with `Timeout` after the future's timeout (or with what the backend said last), with
+    /// `ProducerLost`, `Failed`, `Closed` if the reader's own store is closed, and `Missing` if the value was set and is
+    /// gone. Each resolve of each clone has a timeout of its own; in a process, they share the waiting.
+    pub fn proxy(&self) -> Proxy<T, C> {
+        Proxy::new(self.stored.again())
+    }
+
+    /// Whether there is a value, or a failure: then there always was one, also if it is evicted, as far as this process
+    /// has seen it or the store remembers (ten minutes). Asks the backend, not the cache.
+    pub async fn done(&self) -> Result<bool> {
+        if self.done.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
+        let ask = async {
+            let store = self.stored.allowed(Rights::READ).await?;
+            if store.exists(self.key()).await? {
+                return Ok(true);
+            }
+            self.is_over(&store).await
+        };
+        let done = ask.await.map_err(|error| self.stored.place(error, "done"))?;
+        self.done.store(done, Ordering::Relaxed);
+        Ok(done)
+    }
+
+    /// Sets an error instead of a value: whoever waits gets `Failed` with this text, of which 4 KiB are kept, on one
+    /// line. It must hold no secret. Errors and dropping: as [`set`](Self::set).
+    pub async fn fail(self, error: impl fmt::Display) -> Result<()> {
+        let reason = error.to_string();
+        let fail = async {
+            let store = self.stored.allowed(Rights::ALL).await?;
+            let payload = envelope::seal_failure(self.key(), &reason)?;
+            self.settle(&store, payload, self.terms.failure_ttl(&store)).await
+        };
+        fail.await.map_err(|error| self.stored.place(error, "fail"))
+    }
+
+    /// Says that this process works on the value from now on: for a receiver that needs longer than a moment. When it
+    /// dies, whoever waits gets `ProducerLost`.
+    ///
+    /// Errors: `Exists` if it is set already; `Denied` at a store that signs; whatever the backend reports. This stays as
+    /// it was then. Dropping the future may leave a record that goes silent.
+    pub async fn claim(&mut self) -> Result<()> {
+        if matches!(*self.setter(), Setter::Producing(_)) {
+            return Ok(());
+        }
+        let claim = async {
+            let store = self.stored.allowed(Rights::ALL).await?;
+            if self.done().await? {
+                return Err(set_already());
+            }
+            Pulse::start(&store, &beside(self.key(), PRODUCER)?, self.terms.lease).await
+        };
+        let pulse = claim.await.map_err(|error| self.stored.place(error, "claim"))?;
+        *self.setter() = Setter::Producing(pulse);
+        Ok(())
+    }
+
+    /// Whether the producer has said that it is.
+    async fn is_over(&self, store: &Store) -> Result<bool> {
+        let producer = Watcher::default().look(store, &beside(self.key(), PRODUCER)?).await?;
+        Ok(producer == Life::Done)
+    }
+
+    /// Puts what readers find, unless somebody has.
+    async fn settle(&self, store: &Store, payload: Payload, ttl: Option<Duration>) -> Result<()> {
+        // What another has put may be gone by now.
+        if self.travelled.load(Ordering::Relaxed) {
+            let ephemeral = self.stored.is_ephemeral() && store.expires();
+            let taken = self.is_over(store).await?
+                || ephemeral && !store.claim(&beside(self.key(), "set")?, Id::random()?, SETTER_KEPT).await?;
+            if taken {
+                *self.setter() = Setter::Released;
+                return Err(set_already());
+            }
+        }
+        let options = PutOptions { mode: Mode::Create, ttl, ..PutOptions::default() };
+        let sends = payload.len() as u64;
+        let key = self.key();
+        let put = store.call(Operation::Put, sends, |connector| connector.put(key, payload, &options)).await;
+        match put {
+            Err(error) if error.kind() == ErrorKind::Exists => {
+                self.finish(None);
+                Err(set_already())
+            }
+            put => {
+                put?;
+                self.finish(None);
+                Ok(())
+            }
+        }
+    }
+
+    fn setter(&self) -> MutexGuard<'_, Setter> {
+        self.setter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets go of the setter, with a failure in place of a value if there is a reason for one. In the background: does
+    /// no I/O and waits for nothing.
+    fn finish(&self, reason: Option<&'static str>) {
+        let pulse = match std::mem::replace(&mut *self.setter(), Setter::Released) {
+            Setter::Producing(pulse) => Some(pulse),
+            Setter::Holding => None,
+            Setter::Released if reason.is_some() => return,
+            Setter::Released => None,
+        };
+        let (reference, terms) = (self.stored.reference().clone(), self.terms);
+        let store = self.stored.opened().cloned();
+        let end = async move {
+            if let Some(pulse) = pulse {
+                pulse.stop().await;
+            }
+            let store = match store {
+                Some(store) => store,
+                None => Registry::global().open(&reference).await?,
+            };
+            if let Some(reason) = reason {
+                let options = PutOptions {
+                    mode: Mode::Create,
+                    ttl: terms.failure_ttl(&store),
+                    ..PutOptions::default()
+                };
+                let failure = envelope::seal_failure(&reference.key, reason)?;
+                match store.aside().await?.put(&reference.key, failure, &options).await {
+                    Err(error) if error.kind() != ErrorKind::Exists => return Err(error),
+                    _ => {}
+                }
+            }
+            write_done(&store, &beside(&reference.key, PRODUCER)?).await
+        };
+        // What is not said leaves those who wait with the end of the lease.
+        let _ = background::finish(async {
+            let _ = tokio::time::timeout(ATTEMPT, end).await;
+        });
+    }
+}
+
+impl<T, C: Codec<T>> StoreFuture<T, C> {
+    /// Sets the value, and wakes all who wait for it.
+    ///
+    /// Errors: `Exists` if it was set before, here or elsewhere: of all who set, one wins, and all who read see its
+    /// value. Else as [`Store::put`]; the future then fails, as it does if this is dropped halfway, unless the value
+    /// has arrived all the same.
+    pub async fn set(self, value: &T) -> Result<()> {
+        let set = async {
+            let store = self.stored.allowed(Rights::ALL).await?;
+            let fingerprint = C::schema().map(|schema| schema.fingerprint());
+            let body = C::encode(value)?;
+            let sealed = store.seal_under(self.key().clone(), C::ID, fingerprint, body).await?;
+            self.settle(&store, sealed.payload, self.terms.ttl).await
+        };
+        set.await.map_err(|error| self.stored.place(error, "set"))
+    }
+}
+
+impl<T: Send + Sync + 'static, C: Codec<T>> StoreFuture<T, C> {
+    /// The value once it is set: a future of its own, which combinators such as `join_all`, `select` and `timeout` take.
+    /// It goes on waiting if this is dropped, and is told of that.
+    ///
+    /// Errors: as [`proxy`](Self::proxy) says. Dropping it leaves the others who wait alone.
+    pub fn result(&self) -> Pin<Box<dyn Future<Output = Result<Arc<T>>> + Send + 'static>> {
+        let stored = self.stored.clone();
+        Box::pin(async move { stored.resolve_async().await })
+    }
+}
+
+impl Terms {
+    /// Nobody may know of a failure's key any more, so it has an end.
+    fn failure_ttl(self, store: &Store) -> Option<Duration> {
+        self.ttl.or_else(|| store.ttl(FAILURE_KEPT))
+    }
+}
+
+fn set_already() -> Error {
+    Error::new(ErrorKind::Exists, "the future was set already")
+        .hint("a future has one value: make another for another value")
+}
+
+impl<T: Send + Sync + 'static, C: Codec<T>> IntoFuture for &StoreFuture<T, C> {
+    type Output = Result<Arc<T>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'static>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        self.result()
+    }
+}
+
+/// Holds the setter while it waits.
+impl<T: Send + Sync + 'static, C: Codec<T>> IntoFuture for StoreFuture<T, C> {
+    type Output = Result<Arc<T>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'static>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { self.result().await })
+    }
+}
+
+impl<T, C> Drop for StoreFuture<T, C> {
+    fn drop(&mut self) {
+        self.finish(Some("the producer dropped the future without setting it"));
+    }
+}
+
+impl<T, C> fmt::Debug for StoreFuture<T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoreFuture({}/{})", self.stored.store_name(), self.key())
+    }
+}
+
+impl<T, C> fmt::Debug for FutureRequest<'_, T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FutureRequest({:?})", self.store)
+    }
+}
+
+/// What travels.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    future: Reference,
+    ttl_ms: Option<u64>,
+    lease_ms: u64,
+}
+
+impl<T, C> Serialize for StoreFuture<T, C> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let wire = Wire {
+            future: self.stored.reference().clone(),
+            ttl_ms: self.terms.ttl.map(millis),
+            lease_ms: millis(self.terms.lease),
+        };
+        let serialized = wire.serialize(serializer)?;
+        // Whoever gets the bytes sets it: this process produces nothing any more.
+        if let Setter::Producing(pulse) = std::mem::replace(&mut *self.setter(), Setter::Released) {
+            pulse.withdraw();
+        }
+        self.travelled.store(true, Ordering::Relaxed);
+        Ok(serialized)
+    }
+}
+
+impl<'de, T, C> Deserialize<'de> for StoreFuture<T, C> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Wire { future, ttl_ms, lease_ms } = Wire::deserialize(deserializer)?;
+        if future.future.is_none() {
+            return Err(de::Error::custom("not a future: it is a reference to a value"));
+        }
+        let terms = Terms { ttl: ttl_ms.map(Duration::from_millis), lease: Duration::from_millis(lease_ms) };
+        Ok(Self::of(Stored::inert(future), terms, Setter::Holding))
+    }
+}

@@ -1,0 +1,485 @@
+//! Objects live as long as what they are attached to, over every connector.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use futures_util::stream::{self, StreamExt};
+use proxystore::{
+    Connector, ConnectorInfo, Error, ErrorKind, Key, Lease, Lifetime, Mode, Payload, Process, Proxy, ProxyOr,
+    PutOptions, Scope, Store, async_trait, shutdown,
+};
+use proxystore_testkit::cancel::eventually;
+use proxystore_testkit::fault::{Fault, FaultConnector, Op};
+use proxystore_testkit::process::{self, Role};
+use proxystore_testkit::redis::RedisServer;
+use proxystore_testkit::role;
+use proxystore_testkit::wall_clock::WallClock;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::stores::{self, backends};
+
+/// Longer than anything takes here.
+const LONG: Duration = Duration::from_secs(20);
+
+/// Waits until the object is gone.
+async fn goes(store: &Store, key: &Key) {
+    eventually(LONG, || async { !store.exists(key).await.unwrap() }).await;
+}
+
+async fn gone(store: &Store, keys: impl IntoIterator<Item = &Key>) -> bool {
+    for key in keys {
+        if store.exists(key).await.unwrap() {
+            return false;
+        }
+    }
+    true
+}
+
+#[tokio::test]
+async fn a_scope_evicts_what_is_attached_to_it() {
+    for backend in backends().await {
+        let store = backend.store("scoped").await;
+        let scope = Scope::new();
+        let mut keys = vec![store.put(&1).lifetime(&scope).await.unwrap()];
+        keys.extend(store.put_many(&[2, 3]).lifetime(&scope).await.into_iter().map(Result::unwrap));
+        let proxies = store.proxy_many([4, 5]).lifetime(&scope).await;
+        keys.extend(proxies.iter().map(|proxy| proxy.as_ref().unwrap().factory().key().clone()));
+        let proxy = store.proxy(6).lifetime(&scope).populate(false).await.unwrap();
+        assert!(!proxy.is_resolved());
+        keys.push(proxy.factory().key().clone());
+        let ProxyOr::Proxy(large) = store.offload(vec![7u8; 10]).above(1).lifetime(&scope).await.unwrap()
+        else {
+            panic!("it is large")
+        };
+        keys.push(large.factory().key().clone());
+        keys.push(store.put(&8).await.unwrap());
+        scope.add_key(&store, keys.last().unwrap()).await.unwrap();
+        let added = store.proxy(9).await.unwrap();
+        scope.add_proxy(&added).await.unwrap();
+        keys.push(added.factory().key().clone());
+        let kept = store.put(&10).await.unwrap();
+        assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), 9);
+        assert!(!scope.done());
+
+        // Somebody else has evicted one.
+        store.evict(&keys[0]).await.unwrap();
+        let evictions = scope.end().await;
+        assert_eq!((evictions.evicted, evictions.gone, evictions.failed, evictions.pending), (8, 1, 0, 0));
+        assert!(evictions.is_complete() && evictions.error.is_none());
+        assert!(gone(&store, &keys).await && store.exists(&kept).await.unwrap());
+        assert_eq!(proxy.resolve_async().await.unwrap_err().kind(), ErrorKind::Missing);
+
+        assert!(scope.done());
+        assert_eq!(scope.end().await.evicted, 0);
+    }
+}
+
+#[tokio::test]
+async fn what_has_ended_refuses_before_anything_is_put() {
+    let backend = stores::local().await;
+    let (store, spy) = backend.spied("ended").await;
+    let scope = Scope::new();
+    let key = store.put(&0).await.unwrap();
+    scope.end().await;
+    let lease = Lease::new(Duration::ZERO).unwrap();
+    let before = spy.total();
+    assert_eq!(store.put(&1).lifetime(&scope).await.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(store.proxy(1).lifetime(&scope).await.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(store.proxy(1).lifetime(&lease).await.unwrap_err().kind(), ErrorKind::Expired);
+    for result in store.put_many(&[1, 2]).lifetime(&scope).await {
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::Closed);
+    }
+    for result in store.proxy_many([1, 2]).lifetime(&lease).await {
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::Expired);
+    }
+    assert_eq!(store.offload(1).above(0).lifetime(&scope).await.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(scope.add_key(&store, &key).await.unwrap_err().kind(), ErrorKind::Closed);
+    let proxy = store.proxy_from_key::<i32, proxystore::Postcard>(key);
+    assert_eq!(lease.add_proxy(&proxy).await.unwrap_err().kind(), ErrorKind::Expired);
+    assert_eq!(spy.total(), before, "something was asked of the backend");
+}
+
+#[tokio::test]
+async fn a_lifetime_that_ends_during_a_put_leaves_nothing() {
+    let backend = stores::local().await;
+    let (store, faulty) = backend.spied("race").await;
+    let scope = Arc::new(Scope::new());
+    faulty.next(Op::Put, Fault::Delay(Duration::from_millis(100)));
+    let put = tokio::spawn({
+        let (store, scope) = (store.clone(), scope.clone());
+        async move { store.put(&1).lifetime(&*scope).await }
+    });
+    eventually(LONG, || async { faulty.calls(Op::Put) == 1 }).await;
+    let evictions = scope.end().await;
+    assert_eq!((evictions.evicted, evictions.gone), (0, 1));
+    let error = put.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed);
+    let key: Key = error.context("key").unwrap().parse().unwrap();
+    eventually(LONG, || async { faulty.calls(Op::EvictMany) == 2 }).await;
+    assert!(gone(&store, [&key]).await);
+}
+
+#[tokio::test]
+async fn a_dropped_scope_and_a_dropped_put_leave_nothing() {
+    for backend in backends().await {
+        let (store, faulty) = backend.spied("dropped").await;
+        let scope = Scope::new();
+        let key = store.put(&1).lifetime(&scope).await.unwrap();
+        // The write happens, and nobody waits for it any more.
+        faulty.next(Op::Put, Fault::FailAfter(Error::new(ErrorKind::Ambiguous, "lost")));
+        let error = store.put(&2).lifetime(&scope).await.unwrap_err();
+        let lost: Key = error.context("key").unwrap().parse().unwrap();
+        assert!(store.exists(&lost).await.unwrap());
+        drop(scope);
+        for key in [key, lost] {
+            goes(&store, &key).await;
+        }
+    }
+}
+
+/// A connector that does not evict one of its objects while it is stubborn.
+#[derive(Debug)]
+struct Stubborn {
+    inner: Arc<dyn Connector>,
+    key: Key,
+    error: Error,
+    stubborn: AtomicBool,
+}
+
+#[async_trait]
+impl Connector for Stubborn {
+    fn info(&self) -> &ConnectorInfo {
+        self.inner.info()
+    }
+
+    async fn put(&self, key: &Key, value: Payload, options: &PutOptions) -> proxystore::Result<()> {
+        self.inner.put(key, value, options).await
+    }
+
+    async fn get(&self, key: &Key) -> proxystore::Result<Option<Payload>> {
+        self.inner.get(key).await
+    }
+
+    async fn exists(&self, key: &Key) -> proxystore::Result<bool> {
+        self.inner.exists(key).await
+    }
+
+    async fn evict(&self, key: &Key) -> proxystore::Result<()> {
+        if *key == self.key && self.stubborn.load(Ordering::Relaxed) {
+            return Err(self.error.clone());
+        }
+        self.inner.evict(key).await
+    }
+
+    async fn touch(&self, key: &Key, ttl: Duration) -> proxystore::Result<bool> {
+        self.inner.touch(key, ttl).await
+    }
+
+    async fn close(&self) -> proxystore::Result<()> {
+        self.inner.close().await
+    }
+}
+
+async fn end_with_one_that_stays(error: Error) -> (Store, Arc<Stubborn>, proxystore::Evictions) {
+    let inner = stores::local().await.connector;
+    let key = Key::random().unwrap();
+    let stubborn = Stubborn { inner, key: key.clone(), error, stubborn: AtomicBool::new(true) };
+    let stubborn = Arc::new(stubborn);
+    let store = Store::builder("stubborn").shared_connector(stubborn.clone()).build().await.unwrap();
+    let scope = Scope::new();
+    let before = store.put_many(&[1, 2, 3]).lifetime(&scope).await;
+    let options = PutOptions { mode: Mode::Create, ..PutOptions::default() };
+    stubborn.put(&key, Payload::from(vec![1]), &options).await.unwrap();
+    scope.add_key(&store, &key).await.unwrap();
+    let after = store.put_many(&[4, 5, 6]).lifetime(&scope).await;
+    let evictions = scope.end().await;
+    let keys: Vec<Key> = before.into_iter().chain(after).map(Result::unwrap).collect();
+    assert!(gone(&store, &keys).await);
+    (store, stubborn, evictions)
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_evicted_yet_hides_no_other_and_is_tried_again() {
+    let busy = Error::new(ErrorKind::Unavailable, "busy").transient();
+    let (store, stubborn, evictions) = end_with_one_that_stays(busy).await;
+    assert_eq!((evictions.evicted, evictions.pending, evictions.failed), (6, 1, 0));
+    assert_eq!(evictions.error.unwrap().context("key"), Some(stubborn.key.as_str()));
+    assert!(store.exists(&stubborn.key).await.unwrap());
+    stubborn.stubborn.store(false, Ordering::Relaxed);
+    goes(&store, &stubborn.key).await;
+}
+
+#[tokio::test]
+async fn one_that_can_never_be_evicted_hides_no_other() {
+    let denied = Error::new(ErrorKind::Denied, "not yours");
+    let (store, stubborn, evictions) = end_with_one_that_stays(denied).await;
+    assert_eq!((evictions.evicted, evictions.pending, evictions.failed), (6, 0, 1));
+    let error = evictions.error.unwrap();
+    assert_eq!((error.kind(), error.context("store")), (ErrorKind::Denied, Some("stubborn")));
+    assert!(store.exists(&stubborn.key).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_lease_ends_by_itself_sooner_or_later_as_it_is_told() {
+    for backend in backends().await {
+        let store = backend.store("leased").await;
+        let start = Instant::now();
+        let lease = Lease::new(Duration::from_millis(300)).unwrap();
+        let key = store.put(&1).lifetime(&lease).await.unwrap();
+        lease.extend(Duration::from_millis(300)).unwrap();
+        sleep_until(start + Duration::from_millis(450)).await;
+        assert!(!lease.done() && store.exists(&key).await.unwrap(), "{}", backend.scheme);
+        // A longer lease takes effect for what is attached already, and so does a shorter one.
+        lease.expire_in(Duration::from_secs(3600)).unwrap();
+        assert!(lease.remaining() > Duration::from_secs(3599));
+        sleep_until(start + Duration::from_millis(900)).await;
+        assert!(!lease.done() && store.exists(&key).await.unwrap(), "{}", backend.scheme);
+        lease.expire_in(Duration::from_millis(50)).unwrap();
+        goes(&store, &key).await;
+        assert!(lease.done() && lease.remaining().is_zero());
+        assert_eq!(lease.extend(Duration::from_secs(1)).unwrap_err().kind(), ErrorKind::Expired);
+        assert_eq!(lease.expire_in(Duration::from_secs(1)).unwrap_err().kind(), ErrorKind::Expired);
+
+        let lease = Lease::until(SystemTime::now() + Duration::from_secs(60)).unwrap();
+        assert!(lease.remaining() > Duration::from_secs(58) && lease.remaining() <= Duration::from_secs(60));
+        let key = store.put(&2).lifetime(&lease).await.unwrap();
+        lease.expire_at(SystemTime::UNIX_EPOCH).unwrap();
+        assert!(lease.done());
+        assert_eq!(lease.end().await.evicted, 0, "it had ended already");
+        goes(&store, &key).await;
+    }
+}
+
+#[tokio::test]
+async fn a_lease_longer_than_the_clock_never_ends() {
+    let lease = Lease::new(Duration::MAX).unwrap();
+    lease.extend(Duration::MAX).unwrap();
+    assert_eq!((lease.remaining(), lease.done()), (Duration::MAX, false));
+}
+
+#[tokio::test]
+async fn the_process_ends_with_shutdown_and_begins_anew() {
+    let store = stores::local().await.store("static").await;
+    for round in 0..2 {
+        let key = store.put(&round).lifetime(&Process).await.unwrap();
+        assert!(!Process.done());
+        let dropped = Scope::new();
+        let also = store.put(&round).lifetime(&dropped).await.unwrap();
+        drop(dropped);
+        let evictions = shutdown(Duration::from_secs(5)).await;
+        assert!(evictions.evicted >= 1 && evictions.is_complete(), "{evictions:?}");
+        assert!(gone(&store, [&key, &also]).await);
+    }
+}
+
+#[tokio::test]
+async fn shutdown_ends_at_its_deadline_and_says_what_is_pending() {
+    let backend = stores::local().await;
+    let (store, faulty) = backend.spied("hanging").await;
+    let key = store.put(&1).lifetime(&Process).await.unwrap();
+    faulty.every(Op::EvictMany, Fault::Hang);
+    let start = Instant::now();
+    let evictions = shutdown(Duration::from_millis(200)).await;
+    assert!(evictions.pending >= 1 && !evictions.is_complete(), "{evictions:?}");
+    assert!(start.elapsed() < Duration::from_secs(2));
+    faulty.heal();
+    faulty.release();
+    goes(&store, &key).await;
+}
+
+#[tokio::test]
+async fn a_closed_store_waits_for_its_evictions_and_can_be_cleared() {
+    proxystore::install(proxystore::Trust::Registered);
+    for backend in backends().await {
+        let store = backend.store("closing").await;
+        let scope = Scope::new();
+        for result in store.put_many(&(0..500).collect::<Vec<u32>>()).lifetime(&scope).await {
+            result.unwrap();
+        }
+        let kept = store.put(&1).await.unwrap();
+        drop(scope);
+        let evictions = store.close().await.unwrap();
+        assert!(evictions.is_complete() && evictions.evicted <= 500, "{evictions:?}");
+        assert_eq!(store.exists(&kept).await.unwrap_err().kind(), ErrorKind::Closed);
+
+        let again = Store::builder("again").uri(&backend.uri).build().await.unwrap();
+        assert!(again.exists(&kept).await.unwrap(), "closing deletes nothing");
+        again.close_and_clear().await.unwrap();
+        let again = Store::builder("again").uri(&backend.uri).build().await.unwrap();
+        assert!(!again.exists(&kept).await.unwrap());
+    }
+}
+
+/// Renewals that fail twice in a row, over and over, cost a live holder nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_live_holder_loses_nothing_by_two_lost_renewals() {
+    for backend in backends().await {
+        let (store, faulty) = backend.spied("renewed").await;
+        let (scope, lease) =
+            (Scope::with_ttl(Duration::from_secs(1)), Lease::new(Duration::from_secs(3600)).unwrap());
+        let mut keys = Vec::new();
+        for i in 0..50 {
+            keys.push(store.put(&i).lifetime(&scope).await.unwrap());
+        }
+        keys.push(store.put(&50).lifetime(&lease).await.unwrap());
+        let busy = || Error::new(ErrorKind::Unavailable, "busy").transient();
+        for round in 0..4 {
+            // All of the next two rounds of renewals.
+            for _ in 0..100 {
+                faulty.next(Op::Touch, Fault::Fail(busy()));
+            }
+            sleep(Duration::from_secs(1)).await;
+            assert!(faulty.calls(Op::Touch) > 100 * round, "nothing was renewed");
+        }
+        for key in &keys {
+            assert!(store.exists(key).await.unwrap(), "{}: an object is lost", backend.scheme);
+        }
+        assert_eq!(scope.end().await.evicted, 50);
+    }
+}
+
+const TTL: Duration = Duration::from_secs(1);
+
+/// A process that holds objects in all ways, until it is killed.
+#[tokio::test]
+async fn holder() {
+    role!("lifetimes::holder");
+    proxystore::install(proxystore::Trust::Registered);
+    let store = Store::open(std::env::var("STORE").unwrap()).await.unwrap();
+    let (scope, lease) = (Scope::with_ttl(TTL), Lease::new(TTL).unwrap());
+    let scoped = store.put(&1).lifetime(&scope).await.unwrap();
+    let leased = store.put(&2).lifetime(&lease).await.unwrap();
+    let owned = store.owned_proxy(3).ttl(TTL).await.unwrap();
+    let added = store.put(&4).await.unwrap();
+    scope.add_key(&store, &added).await.unwrap();
+    process::say(&format!("{scoped} {leased} {} {added}", owned.key()));
+    process::hear().await;
+    unreachable!("it is killed");
+}
+
+/// Kills a hundred holders, and gives the keys of what they held and when the last of them died.
+async fn kill_a_hundred(uri: &str, store: &Store) -> (Vec<Key>, Instant) {
+    let died = stream::iter(0..100)
+        .map(async |_| {
+            let mut holder = Role::spawn("lifetimes::holder", &[("STORE", uri)]);
+            let keys = holder.hear().await.expect("the keys");
+            let keys: Vec<Key> = keys.split(' ').map(|key| key.parse().unwrap()).collect();
+            // It is still there; what is renewed, is there for longer than its ttl.
+            assert!(store.exists(&keys[0]).await.unwrap());
+            holder.kill().await;
+            (keys, Instant::now())
+        })
+        .buffer_unordered(4)
+        .collect::<Vec<_>>()
+        .await;
+    let last = died.iter().map(|(_, died)| *died).max().unwrap();
+    (died.into_iter().flat_map(|(keys, _)| keys).collect(), last)
+}
+
+#[tokio::test]
+async fn killed_holders_leave_nothing_in_redis() {
+    proxystore::install(proxystore::Trust::Registered);
+    let Some(server) = RedisServer::start().await else { return };
+    let store = Store::builder("left").uri(server.uri()).build().await.unwrap();
+    let (keys, died) = kill_a_hundred(&server.uri(), &store).await;
+    sleep_until(died + TTL + Duration::from_secs(1)).await;
+    assert_eq!(keys.len(), 400);
+    assert!(gone(&store, &keys).await);
+}
+
+#[tokio::test]
+async fn killed_holders_leave_nothing_in_files() {
+    proxystore::install(proxystore::Trust::Registered);
+    let dir = tempfile::tempdir().unwrap();
+    let uri = format!("file://{}", dir.path().display());
+    let store = Store::builder("left").uri(&uri).build().await.unwrap();
+    let (keys, died) = kill_a_hundred(&uri, &store).await;
+    sleep_until(died + TTL + Duration::from_secs(1)).await;
+    assert_eq!(keys.len(), 400);
+    assert!(gone(&store, &keys).await);
+    // Nor on the disk, when it has been swept.
+    let config = proxystore::file::FileConfig { root: dir.path().into(), ..Default::default() };
+    let connector = proxystore::ConnectorConfig::connect(config, proxystore::Origin::Program).await.unwrap();
+    connector.sweep().await.unwrap();
+    let left =
+        files(dir.path()).into_iter().filter(|name| keys.iter().any(|key| name.contains(key.as_str())));
+    assert_eq!(left.collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+fn files(dir: &std::path::Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
+        match entry.file_type().unwrap().is_dir() {
+            true => found.extend(files(&entry.path())),
+            false => found.push(entry.path().display().to_string()),
+        }
+    }
+    found
+}
+
+/// A holder whose wall clock jumps by an hour, to and fro, and the reader's does not.
+async fn a_holder_whose_clock_jumps(uri: &str) {
+    proxystore::install(proxystore::Trust::Registered);
+    let Some(clock) = WallClock::new() else { return };
+    let store = Store::builder("jumps").uri(uri).build().await.unwrap();
+    let environment = [&[("STORE", uri)], &clock.environment()[..]].concat();
+    let mut holder = Role::spawn("lifetimes::holder", &environment);
+    let keys = holder.hear().await.expect("the keys");
+    let keys: Vec<Key> = keys.split(' ').map(|key| key.parse().unwrap()).collect();
+    // The lease is over after its second, and the others are renewed for as long as the holder lives.
+    let renewed = [&keys[0], &keys[2], &keys[3]];
+    for jump in [3_600, 0, -3_600, 3_600] {
+        clock.set(jump);
+        sleep(TTL).await;
+        for key in renewed {
+            assert!(store.exists(key).await.unwrap(), "lost by a jump to {jump} s");
+        }
+    }
+    assert!(gone(&store, [&keys[1]]).await);
+    holder.kill().await;
+    sleep(TTL + Duration::from_secs(1)).await;
+    assert!(gone(&store, &keys).await);
+}
+
+#[tokio::test]
+async fn a_wall_clock_that_jumps_costs_nothing_in_redis() {
+    let Some(server) = RedisServer::start().await else { return };
+    a_holder_whose_clock_jumps(&server.uri()).await;
+}
+
+#[tokio::test]
+async fn a_wall_clock_that_jumps_costs_nothing_in_files() {
+    let dir = tempfile::tempdir().unwrap();
+    a_holder_whose_clock_jumps(&format!("file://{}", dir.path().display())).await;
+}
+
+/// A proxy that comes from elsewhere can be attached, too.
+#[tokio::test]
+async fn a_received_proxy_is_attached_where_its_store_is_found() {
+    let backend = stores::local().await;
+    let store = backend.store("received").await;
+    let sent = postcard::to_allocvec(&store.proxy(1).await.unwrap()).unwrap();
+    let received: Proxy<i32> = postcard::from_bytes(&sent).unwrap();
+    let scope = Scope::new();
+    assert_eq!(scope.add_proxy(&received).await.unwrap_err().kind(), ErrorKind::Denied);
+    let _registered = proxystore::Registry::global().scoped(&store);
+    scope.add_proxy(&received).await.unwrap();
+    assert_eq!(scope.end().await.evicted, 1);
+    assert_eq!(received.resolve_async().await.unwrap_err().kind(), ErrorKind::Missing);
+}
+
+#[tokio::test]
+async fn an_unknown_fault_connector_is_no_excuse() {
+    // The connector in hand is the background's, too: what it does not know, nobody renews.
+    let backend = stores::local().await;
+    let faulty = FaultConnector::new(backend.connector.clone());
+    faulty.every(Op::Touch, Fault::Fail(Error::new(ErrorKind::Closed, "over")));
+    let store = Store::builder("over").shared_connector(faulty.clone()).build().await.unwrap();
+    let scope = Scope::with_ttl(Duration::from_millis(200));
+    let key = store.put(&1).lifetime(&scope).await.unwrap();
+    sleep(Duration::from_millis(400)).await;
+    assert!(gone(&store, [&key]).await, "an object that is not renewed stays");
+    assert_eq!(faulty.calls(Op::Touch), 1, "a closed connector was asked again");
+}
