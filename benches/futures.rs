@@ -59,7 +59,7 @@ async fn between_processes(store: &Store, waiter: &mut Role) -> Result<Duration>
 fn row(name: &str, mut took: Vec<Duration>) {
     took.sort();
     let (p50, p99) = (took[took.len() / 2], took[took.len() * 99 / 100]);
-    println!("| {name} | {p50:.0?} | {p99:.0?} |");
+    println!("| {name} | {p50:.2?} | {p99:.2?} |");
 }
 
 async fn measure(scheme: &str, uri: &str) -> Result<()> {
