@@ -146,6 +146,22 @@ async fn exactly_one_gets_an_ephemeral_value() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_ephemeral_value_that_is_taken_is_not_set_again() {
+    for backend in backends().await {
+        let store = backend.store("again").await;
+        let _registered = Registry::global().scoped(&store);
+        let future = store.future::<u64>().ephemeral().await.unwrap();
+        let setters: [StoreFuture<u64>; 2] = [sent(&future), sent(&future)];
+        let mut results = Vec::new();
+        for (setter, n) in setters.into_iter().zip(0..) {
+            results.push(setter.set(&n).await.map_err(|error| error.kind()));
+            let _ = resolve(future.proxy()).await.unwrap();
+        }
+        assert_eq!(results, [Ok(()), Err(ErrorKind::Exists)], "{}", backend.scheme);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn clones_of_an_ephemeral_proxy_share_the_value() {
     for backend in backends().await {
         let store = backend.store("shared").await;

@@ -10,7 +10,7 @@ use proxystore::{
     Connector, ConnectorInfo, Error, ErrorKind, Key, Lease, Lifetime, Mode, Payload, Process, Proxy, ProxyOr,
     PutOptions, Scope, Store, async_trait, shutdown,
 };
-use proxystore_testkit::cancel::eventually;
+use proxystore_testkit::cancel::{eventually, poll_and_drop};
 use proxystore_testkit::fault::{Fault, FaultConnector, Op};
 use proxystore_testkit::process::{self, Role};
 use proxystore_testkit::redis::RedisServer;
@@ -139,13 +139,19 @@ async fn a_dropped_scope_and_a_dropped_put_leave_nothing() {
     }
 }
 
-/// A connector that does not evict one of its objects while it is stubborn.
+/// A connector that makes trouble about one of its objects while it is stubborn.
 #[derive(Debug)]
 struct Stubborn {
     inner: Arc<dyn Connector>,
     key: Key,
-    error: Error,
+    trouble: fn() -> proxystore::Result<()>,
     stubborn: AtomicBool,
+}
+
+impl Stubborn {
+    fn about(&self, key: &Key) -> proxystore::Result<()> {
+        if *key == self.key && self.stubborn.load(Ordering::Relaxed) { (self.trouble)() } else { Ok(()) }
+    }
 }
 
 #[async_trait]
@@ -167,13 +173,12 @@ impl Connector for Stubborn {
     }
 
     async fn evict(&self, key: &Key) -> proxystore::Result<()> {
-        if *key == self.key && self.stubborn.load(Ordering::Relaxed) {
-            return Err(self.error.clone());
-        }
+        self.about(key)?;
         self.inner.evict(key).await
     }
 
     async fn touch(&self, key: &Key, ttl: Duration) -> proxystore::Result<bool> {
+        self.about(key)?;
         self.inner.touch(key, ttl).await
     }
 
@@ -182,17 +187,23 @@ impl Connector for Stubborn {
     }
 }
 
-async fn end_with_one_that_stays(error: Error) -> (Store, Arc<Stubborn>, proxystore::Evictions) {
+async fn stubborn(trouble: fn() -> proxystore::Result<()>) -> (Store, Arc<Stubborn>) {
     let inner = stores::local().await.connector;
     let key = Key::random().unwrap();
-    let stubborn = Stubborn { inner, key: key.clone(), error, stubborn: AtomicBool::new(true) };
-    let stubborn = Arc::new(stubborn);
-    let store = Store::builder("stubborn").shared_connector(stubborn.clone()).build().await.unwrap();
+    let options = PutOptions { mode: Mode::Create, ..PutOptions::default() };
+    inner.put(&key, Payload::from(vec![1]), &options).await.unwrap();
+    let stubborn = Arc::new(Stubborn { inner, key, trouble, stubborn: AtomicBool::new(false) });
+    (Store::builder("stubborn").shared_connector(stubborn.clone()).build().await.unwrap(), stubborn)
+}
+
+async fn end_with_one_that_stays(
+    trouble: fn() -> proxystore::Result<()>,
+) -> (Store, Arc<Stubborn>, proxystore::Evictions) {
+    let (store, stubborn) = stubborn(trouble).await;
     let scope = Scope::new();
     let before = store.put_many(&[1, 2, 3]).lifetime(&scope).await;
-    let options = PutOptions { mode: Mode::Create, ..PutOptions::default() };
-    stubborn.put(&key, Payload::from(vec![1]), &options).await.unwrap();
-    scope.add_key(&store, &key).await.unwrap();
+    scope.add_key(&store, &stubborn.key).await.unwrap();
+    stubborn.stubborn.store(true, Ordering::Relaxed);
     let after = store.put_many(&[4, 5, 6]).lifetime(&scope).await;
     let evictions = scope.end().await;
     let keys: Vec<Key> = before.into_iter().chain(after).map(Result::unwrap).collect();
@@ -202,7 +213,7 @@ async fn end_with_one_that_stays(error: Error) -> (Store, Arc<Stubborn>, proxyst
 
 #[tokio::test]
 async fn one_that_cannot_be_evicted_yet_hides_no_other_and_is_tried_again() {
-    let busy = Error::new(ErrorKind::Unavailable, "busy").transient();
+    let busy = || Err(Error::new(ErrorKind::Unavailable, "busy").transient());
     let (store, stubborn, evictions) = end_with_one_that_stays(busy).await;
     assert_eq!((evictions.evicted, evictions.pending, evictions.failed), (6, 1, 0));
     assert_eq!(evictions.error.unwrap().context("key"), Some(stubborn.key.as_str()));
@@ -213,12 +224,85 @@ async fn one_that_cannot_be_evicted_yet_hides_no_other_and_is_tried_again() {
 
 #[tokio::test]
 async fn one_that_can_never_be_evicted_hides_no_other() {
-    let denied = Error::new(ErrorKind::Denied, "not yours");
+    let denied = || Err(Error::new(ErrorKind::Denied, "not yours"));
     let (store, stubborn, evictions) = end_with_one_that_stays(denied).await;
     assert_eq!((evictions.evicted, evictions.pending, evictions.failed), (6, 0, 1));
     let error = evictions.error.unwrap();
     assert_eq!((error.kind(), error.context("store")), (ErrorKind::Denied, Some("stubborn")));
     assert!(store.exists(&stubborn.key).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_connector_that_panics_stops_nothing() {
+    let (store, stubborn) = stubborn(|| panic!("as planned")).await;
+    let scope = Scope::with_ttl(Duration::from_millis(400));
+    scope.add_key(&store, &stubborn.key).await.unwrap();
+    stubborn.stubborn.store(true, Ordering::Relaxed);
+    let key = store.put(&1).lifetime(&scope).await.unwrap();
+    sleep(Duration::from_millis(900)).await;
+    assert!(store.exists(&key).await.unwrap(), "one was not renewed any more");
+    // By now the one that it panics about has expired; it is evicted all the same.
+    let evictions = scope.end().await;
+    assert_eq!((evictions.evicted, evictions.pending), (0, 2));
+    assert_eq!(evictions.error.unwrap().kind(), ErrorKind::Unexpected);
+    stubborn.stubborn.store(false, Ordering::Relaxed);
+    goes(&store, &key).await;
+    assert!(store.close().await.unwrap().is_complete());
+}
+
+/// Nothing depends on when the background thread notices it.
+#[tokio::test]
+async fn a_lease_that_is_over_refuses_at_once() {
+    let (store, stubborn) = stubborn(|| {
+        std::thread::sleep(Duration::from_millis(500));
+        Ok(())
+    })
+    .await;
+    let scope = Scope::with_ttl(Duration::from_millis(100));
+    scope.add_key(&store, &stubborn.key).await.unwrap();
+    let lease = Lease::new(Duration::from_millis(200)).unwrap();
+    stubborn.stubborn.store(true, Ordering::Relaxed);
+    sleep(Duration::from_millis(250)).await;
+    assert_eq!(store.put(&1).lifetime(&lease).await.unwrap_err().kind(), ErrorKind::Expired);
+    assert_eq!(lease.extend(Duration::from_secs(1)).unwrap_err().kind(), ErrorKind::Expired);
+    assert!(lease.done());
+}
+
+#[tokio::test]
+async fn a_lease_that_is_extended_at_the_last_moment_keeps_its_objects() {
+    let backend = stores::local().await;
+    let (store, faulty) = backend.spied("last moment").await;
+    faulty.every(Op::Touch, Fault::Delay(Duration::from_millis(100)));
+    let lease = Lease::new(Duration::from_millis(300)).unwrap();
+    let key = store.put(&1).lifetime(&lease).await.unwrap();
+    sleep(Duration::from_millis(280)).await;
+    lease.extend(Duration::from_secs(3600)).unwrap();
+    sleep(Duration::from_secs(1)).await;
+    assert!(store.exists(&key).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_dropped_attaching_leaves_the_object_attached_and_renewed() {
+    let backend = stores::local().await;
+    let (store, faulty) = backend.spied("dropped attaching").await;
+    let ttl = Duration::from_millis(300);
+    let scope = Scope::with_ttl(ttl);
+    let key = store.put(&1).ttl(ttl).await.unwrap();
+    faulty.next(Op::Touch, Fault::Hang);
+    poll_and_drop(scope.add_key(&store, &key), 1).await;
+    assert_eq!(faulty.calls(Op::Touch), 1, "it was not dropped during the touch");
+    sleep(3 * ttl).await;
+    assert!(store.exists(&key).await.unwrap());
+    assert_eq!(scope.end().await.evicted, 1);
+}
+
+#[tokio::test]
+async fn a_scope_keeps_its_objects_however_short_its_ttl() {
+    let store = stores::local().await.store("short").await;
+    let scope = Scope::with_ttl(Duration::ZERO);
+    let key = store.put(&1).lifetime(&scope).await.unwrap();
+    sleep(Duration::from_millis(500)).await;
+    assert!(store.exists(&key).await.unwrap());
 }
 
 #[tokio::test]
@@ -287,6 +371,44 @@ async fn shutdown_ends_at_its_deadline_and_says_what_is_pending() {
     faulty.heal();
     faulty.release();
     goes(&store, &key).await;
+}
+
+/// A clock that is paused for a test is the test's, and not the backend's.
+#[tokio::test(start_paused = true)]
+async fn close_and_shutdown_wait_by_the_clock_of_the_background() {
+    let backend = stores::local().await;
+    for name in ["closes", "shuts-down"] {
+        let (store, faulty) = backend.spied(name).await;
+        let scope = Scope::new();
+        let key = store.put(&1).lifetime(&scope).await.unwrap();
+        faulty.next(Op::EvictMany, Fault::Delay(Duration::from_millis(200)));
+        drop(scope);
+        let evictions = match name {
+            "closes" => store.close().await.unwrap(),
+            _ => shutdown(Duration::from_secs(5)).await,
+        };
+        assert!(evictions.is_complete() && evictions.evicted == 1, "{name}: {evictions:?}");
+        assert!(!backend.connector.exists(&key).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_closes_tells_the_latest_error() {
+    let backend = stores::local().await;
+    let (store, faulty) = backend.spied("latest").await;
+    let scope = Scope::new();
+    let key = store.put(&1).lifetime(&scope).await.unwrap();
+    faulty.next(Op::EvictMany, Fault::Fail(Error::new(ErrorKind::Unavailable, "busy").transient()));
+    assert_eq!(scope.end().await.pending, 1);
+    goes(&store, &key).await;
+
+    let scope = Scope::new();
+    store.put(&2).lifetime(&scope).await.unwrap();
+    faulty.next(Op::Exists, Fault::Delay(Duration::from_millis(200)));
+    faulty.next(Op::EvictMany, Fault::Fail(Error::new(ErrorKind::Denied, "not yours")));
+    drop(scope);
+    let evictions = store.close().await.unwrap();
+    assert_eq!((evictions.failed, evictions.error.map(|error| error.kind())), (1, Some(ErrorKind::Denied)));
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use proxystore_testkit::fault::{Fault, Op};
 use proxystore_testkit::process::{self, Role};
 use proxystore_testkit::role;
 use serde::Serialize;
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::stores::{self, Backend, backends};
@@ -65,6 +66,16 @@ async fn worker() {
                 let request = store.owned_proxy(vec![json.parse::<u32>().unwrap()]).ttl(SHORT);
                 owned.push(request.await.unwrap());
                 owned.last().unwrap().key().to_string()
+            }
+            "lend" => {
+                let numbers = vec![json.parse::<u32>().unwrap()];
+                let request = store.owned_proxy(numbers).ttl(SHORT);
+                let lend = async |lent| {
+                    process::say(&self::json(&lent));
+                    pending::<()>().await;
+                };
+                request.await.unwrap().lend(lend).await.unwrap();
+                unreachable!("it is killed before")
             }
             "into_owned" => {
                 let proxy: Proxy<Numbers> = serde_json::from_str(json).unwrap();
@@ -313,6 +324,10 @@ async fn only_what_has_one_value_for_all_gets_an_owner() {
     let proxy = store.proxy(1u32).ephemeral().await.unwrap();
     assert_eq!(into_owned(proxy.clone()).await.unwrap_err().kind(), ErrorKind::Config);
     assert_eq!(proxy.resolve_async().await.unwrap(), &1);
+
+    // Its owner says what became of the object, and nothing of what stands beside it.
+    let owned = into_owned(store.proxy(1u32).await.unwrap()).await.unwrap();
+    assert_eq!(owned.evict().await.evicted, 1);
 }
 
 #[tokio::test]
@@ -530,6 +545,99 @@ async fn a_borrower_that_is_killed_frees_the_borrow() {
 }
 
 #[tokio::test]
+async fn a_mutable_loan_has_one_user_for_as_long_as_it_lasts() {
+    for backend in shared().await {
+        let store = registered(&backend.uri).await;
+        let mut owned = store.owned_proxy(vec![1u32]).ttl(SHORT / 2).await.unwrap();
+        let lend = owned.lend_mut(async |lent| {
+            let copy = || serde_json::from_str::<LentMut<Numbers>>(&json(&lent)).unwrap();
+            let mut first = copy();
+            first.update(vec![2]).await.unwrap();
+            // As long as it takes for all that nobody renews to be gone.
+            sleep(2 * SHORT).await;
+            assert_eq!(copy().resolve_async().await.unwrap_err().kind(), ErrorKind::Conflict);
+            drop(first);
+            sleep(2 * SHORT).await;
+            assert_eq!(copy().update(vec![3]).await.unwrap_err().kind(), ErrorKind::Conflict);
+        });
+        lend.await.unwrap();
+        assert_eq!(owned.resolve_async().await.unwrap(), &[2]);
+    }
+}
+
+#[tokio::test]
+async fn a_first_use_that_fails_is_no_death() {
+    for backend in backends().await {
+        let (store, faulty) = backend.spied("first-use").await;
+        let owned = store.owned_proxy(vec![1u32]).ttl(SHORT / 5).await.unwrap();
+        let lend = owned.lend(async |lent| {
+            // The sign of life is written, and the borrower does not come to renew it.
+            faulty.next(Op::Put, Fault::FailAfter(Error::new(ErrorKind::Unavailable, "down")));
+            assert_eq!(lent.resolve_async().await.unwrap_err().kind(), ErrorKind::Unavailable);
+            sleep(SHORT).await;
+            lent.resolve_async().await.cloned()
+        });
+        assert_eq!(lend.await.unwrap().unwrap(), [1]);
+    }
+}
+
+#[tokio::test]
+async fn a_lender_that_is_killed_leaves_nothing() {
+    for backend in shared().await {
+        let store = registered(&backend.uri).await;
+        let mut worker = Worker::at(&backend.uri);
+        let bytes = worker.ask("lend", "7").await;
+        let lent: Lent<Numbers> = serde_json::from_str(&bytes).unwrap();
+        assert_eq!(lent.resolve_async().await.unwrap(), &[7]);
+        worker.0.kill().await;
+        let reference: Proxy<Numbers> =
+            serde_json::from_value(serde_json::from_str::<Value>(&bytes).unwrap()["reference"].clone())
+                .unwrap();
+        goes(&store, reference.factory().key()).await;
+        eventually(LONG, || {
+            let late: Lent<Numbers> = serde_json::from_str(&bytes).unwrap();
+            async move { late.resolve_async().await.is_err_and(|error| error.kind() == ErrorKind::Expired) }
+        })
+        .await;
+    }
+}
+
+#[test]
+fn an_owner_moves_between_runtimes() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let first = runtime();
+    let (backend, store, mut owned) = first.block_on(async {
+        let backend = stores::local().await;
+        let store = backend.store("runtimes").await;
+        let owned = store.owned_proxy(vec![1u32]).ttl(SHORT / 5).await.unwrap();
+        (backend, store, owned)
+    });
+    drop(first);
+    runtime().block_on(async {
+        sleep(SHORT).await;
+        assert_eq!(owned.borrow().resolve_async().await.unwrap(), &[1]);
+        owned.lend_mut(async |mut lent| lent.update(vec![2]).await).await.unwrap().unwrap();
+        let handover = owned.hand_over().await.unwrap();
+        let key = handover.key().clone();
+        drop(handover.claim().await.unwrap());
+        goes(&store, &key).await;
+    });
+    drop(backend);
+}
+
+#[tokio::test]
+async fn times_have_no_end() {
+    for backend in backends().await {
+        let store = backend.store("for-ever").await;
+        let mut owned = store.owned_proxy(vec![1u32]).ttl(Duration::MAX).await.unwrap();
+        owned.lend(async |lent| lent.resolve_async().await.cloned()).await.unwrap().unwrap();
+        owned.lend_mut(async |mut lent| lent.update(vec![2]).await).await.unwrap().unwrap();
+        let handover = owned.hand_over_within(Duration::MAX).await.unwrap();
+        assert_eq!(handover.claim().await.unwrap().resolve_async().await.unwrap(), &[2]);
+    }
+}
+
+#[tokio::test]
 async fn a_lend_that_is_given_up_ends_the_borrow() {
     for backend in shared().await {
         let store = registered(&backend.uri).await;
@@ -625,7 +733,11 @@ async fn borrows_and_owners_ask_for_the_rights() {
     let proxy = store.proxy(vec![1u32]).await.unwrap();
     let limited: Proxy<Numbers> = Proxy::new(proxy.factory().limited(Rights::READ, None).unwrap());
     assert_eq!(into_owned(limited).await.unwrap_err().kind(), ErrorKind::Denied);
+    let key = proxy.factory().key().clone();
+    let wrong: Proxy<String> = serde_json::from_str(&json(&proxy)).unwrap();
+    assert_eq!(into_owned(wrong).await.unwrap_err().kind(), ErrorKind::TypeMismatch);
     let mut owned: OwnedProxy<Numbers> = into_owned(proxy).await.unwrap();
+    assert_eq!(owned.key(), &key);
 
     // What is lent to be read gives no right to evict.
     let read = owned.lend(async |lent| {
@@ -633,6 +745,11 @@ async fn borrows_and_owners_ask_for_the_rights() {
         lent.resolve_async().await.cloned()
     });
     assert_eq!(read.await.unwrap().unwrap(), [1]);
-    owned.lend_mut(async |mut lent| lent.update(vec![2]).await).await.unwrap().unwrap();
+    // Nor does what is lent to be updated: the old object is the owner's to evict.
+    let update = owned.lend_mut(async |mut lent| {
+        assert!(json(&lent).contains(" read "), "{}", json(&lent));
+        lent.update(vec![2]).await
+    });
+    update.await.unwrap().unwrap();
     assert_eq!(owned.hand_over().await.unwrap().claim().await.unwrap().resolve_async().await.unwrap(), &[2]);
 }

@@ -2,11 +2,15 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use proxystore::file::FileConfig;
 use proxystore::{
-    Key, OwnedProxy, Process, Scope, ShutdownGuard, Store, Trust, shutdown, shutdown_on_signal,
+    ConnectorConfig, ErrorKind, Key, Lease, Lifetime, Origin, OwnedProxy, Process, Scope, ShutdownGuard,
+    Store, Trust, shutdown, shutdown_on_signal,
 };
+use proxystore_testkit::fault::{Fault, FaultConnector, Op};
 use proxystore_testkit::process::{self, Role};
 use proxystore_testkit::redis::RedisServer;
 use proxystore_testkit::role;
@@ -138,6 +142,58 @@ fn signalled() {
         std::thread::sleep(LONG);
         drop((scope, owned));
     });
+}
+
+/// A signal that comes while what is held is being renewed, by a backend that hangs.
+#[test]
+fn signalled_in_a_renewal() {
+    role!("shutdown::signalled_in_a_renewal");
+    runtime(0).block_on(async {
+        shutdown_on_signal(Duration::from_secs(2)).unwrap();
+        let uri = std::env::var("STORE").unwrap().parse().unwrap();
+        let connector = FileConfig::from_uri(&uri).unwrap().connect(Origin::Program).await.unwrap();
+        let faulty = FaultConnector::new(Arc::new(connector));
+        let store = Store::builder("renewed").shared_connector(faulty.clone()).build().await.unwrap();
+        faulty.every(Op::Touch, Fault::Hang);
+        let scope = Scope::with_ttl(4 * TTL);
+        let key = store.put(&1).lifetime(&scope).await.unwrap();
+        std::fs::write(std::env::var("KEYS").unwrap(), key.as_str()).unwrap();
+        faulty.reached(Op::Touch, 1).await;
+        process::say("it is being renewed");
+        hold(scope).await;
+    });
+}
+
+#[tokio::test]
+async fn what_is_being_renewed_is_evicted_at_a_signal_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let uri = format!("file://{}", dir.path().display());
+    let store = Store::builder("left").uri(&uri).build().await.unwrap();
+    let (code, _, keys) = play("signalled_in_a_renewal", &uri, Some("-TERM")).await;
+    assert_eq!((code, keys.len(), left(&store, &keys).await), (143, 1, 0));
+}
+
+/// Where the system gives no thread for the background, everything says so, and nothing panics or waits.
+#[tokio::test]
+async fn without_a_thread() {
+    role!("shutdown::without_a_thread");
+    let store = Store::open("local:///without-a-thread").await.unwrap();
+    let scope = Scope::new();
+    let error = store.put(&1).lifetime(&scope).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Unexpected && error.message().contains("thread"), "{error}");
+    assert_eq!(Lease::new(TTL).unwrap_err().kind(), ErrorKind::Unexpected);
+    let evictions = scope.end().await;
+    assert_eq!((evictions.failed, evictions.pending), (1, 0));
+    assert!(shutdown(LONG).await.is_complete());
+    assert!(store.close().await.unwrap().is_complete());
+}
+
+#[tokio::test]
+async fn no_thread_for_the_background_is_an_error() {
+    // No system has a stack of this size.
+    let stack = (1u64 << 60).to_string();
+    let mut role = Role::spawn("shutdown::without_a_thread", &[("RUST_MIN_STACK", &stack)]);
+    assert!(role.wait().await.success());
 }
 
 /// Plays the role to its end. The exit code, what it said, and the keys that it held.

@@ -117,7 +117,7 @@ async fn a_producer_that_dies_is_lost() {
             }
             let proxy: Proxy<u64> = heard(&mut producer).await;
             let early = resolve(proxy.clone());
-            tokio::time::sleep(3 * LEASE).await;
+            tokio::time::sleep(2 * LEASE).await;
             assert!(!early.is_finished(), "{}: it lives", backend.scheme);
             let killed = Instant::now();
             producer.kill().await;

@@ -49,6 +49,41 @@ async fn many_tasks_cost_one_call() {
     assert_eq!(calls.load(Ordering::SeqCst), 1);
 }
 
+/// Each call takes as long as those before it.
+struct Sharing(Arc<tokio::sync::Notify>);
+
+#[proxystore_core::async_trait]
+impl Factory<u8> for Sharing {
+    async fn resolve_async(&self) -> Result<Arc<u8>> {
+        match timeout(Duration::from_secs(60), self.0.notified()).await {
+            Ok(()) => Ok(Arc::new(7)),
+            Err(_) => Err(Error::new(ErrorKind::Timeout, "never")),
+        }
+    }
+
+    fn shares(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_shares_a_call_has_a_time_of_its_own() {
+    let proxy = Proxy::new(Sharing(Arc::default()));
+    for proxy in [proxy.clone().erase(), Proxy::new(DynFactory::new(proxy))] {
+        let start = tokio::time::Instant::now();
+        let tasks: Vec<_> = (0..10)
+            .map(|_| {
+                let proxy = proxy.clone();
+                tokio::spawn(async move { proxy.resolve_async().await.copied() })
+            })
+            .collect();
+        for task in tasks {
+            assert_eq!(task.await.unwrap().unwrap_err().kind(), ErrorKind::Timeout);
+        }
+        assert_eq!(start.elapsed(), Duration::from_secs(60), "one after the other");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_dropped_resolver_hands_over() {
     let (calls, factory) = counting(0);

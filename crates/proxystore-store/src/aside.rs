@@ -19,7 +19,7 @@ pub(crate) struct Again {
 pub(crate) struct Aside {
     again: Option<Again>,
     shared: Arc<dyn Connector>,
-    /// `None` when it was closed before anybody needed it.
+    /// `None` if it was closed before anybody needed it.
     connector: OnceCell<Option<Arc<dyn Connector>>>,
 }
 
@@ -45,10 +45,10 @@ impl Aside {
 
     /// Closes it, if it is a connector of its own.
     pub(crate) async fn close(&self) -> Result<()> {
-        // Who comes later finds it closed.
-        let _ = self.connector.set(None);
-        match (&self.again, self.connector.get()) {
-            (Some(_), Some(Some(connector))) => connector.close().await,
+        // Who comes later finds it closed; who is opening it now is waited for.
+        let connector = self.connector.get_or_init(async || None).await;
+        match (&self.again, connector) {
+            (Some(_), Some(connector)) => connector.close().await,
             _ => Ok(()),
         }
     }

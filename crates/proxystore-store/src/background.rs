@@ -5,11 +5,15 @@
 
 use std::future::{Future, pending};
 use std::io;
-use std::sync::{LazyLock, OnceLock};
+use std::panic::AssertUnwindSafe;
+use std::sync::{LazyLock, OnceLock, mpsc};
+use std::time::Duration;
 
+use futures_util::FutureExt;
 use proxystore_core::{Error, ErrorKind, Result};
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 static RUNTIME: OnceLock<io::Result<Handle>> = OnceLock::new();
 
@@ -52,10 +56,31 @@ pub(crate) async fn finished() {
     let _ = UNFINISHED.subscribe().wait_for(|count| *count == 0).await;
 }
 
+/// Waits there for an event, for so long at most: on any runtime, whatever its clock does, and where there is none.
+pub(crate) async fn wait(limit: Duration, event: impl Future<Output = ()> + Send + 'static) {
+    // Without a background thread there is nothing to wait for.
+    if let Ok(runtime) = runtime() {
+        let late = async move { drop(timeout(limit, event).await) };
+        drop(runtime.spawn(late).await);
+    }
+}
+
+/// What the connector says, within this time. If it panics, that is an error, and all else in the background goes on.
+pub(crate) async fn call<T>(limit: Duration, call: impl Future<Output = Result<T>>) -> Result<T> {
+    let late = |_| Err(Error::new(ErrorKind::Timeout, "the backend did not answer in time").transient());
+    let panicked = |_| Err(Error::new(ErrorKind::Unexpected, "the connector panicked"));
+    let call = AssertUnwindSafe(call).catch_unwind().map(|result| result.unwrap_or_else(panicked));
+    timeout(limit, call).await.unwrap_or_else(late)
+}
+
 fn start() -> io::Result<Handle> {
+    // The thread comes first: where there is none, there must be no runtime to drop, for the caller may be inside of one.
+    let (give, given) = mpsc::channel::<Runtime>();
+    let run = move || given.recv().is_ok_and(|runtime| runtime.block_on(pending()));
+    std::thread::Builder::new().name("proxystore-background".into()).spawn(run)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let handle = runtime.handle().clone();
-    let run = move || runtime.block_on(pending::<()>());
-    std::thread::Builder::new().name("proxystore-background".into()).spawn(run)?;
+    // The thread waits for it.
+    drop(give.send(runtime));
     Ok(handle)
 }

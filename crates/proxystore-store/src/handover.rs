@@ -88,7 +88,7 @@ impl<T, C> OwnedProxy<T, C> {
 
     /// Lets the object wait for its new owner, and gives the key of its ticket.
     async fn depart(&mut self, transit: Duration) -> Result<Key> {
-        self.check_alone()?;
+        self.check_alone("hand_over")?;
         let store = &self.hold.store;
         store.needs_claims()?;
         if transit < SHORTEST_LEASE {

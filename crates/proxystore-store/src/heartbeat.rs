@@ -9,9 +9,9 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
-use proxystore_core::{Error, ErrorKind, Key, Payload, PutOptions, Result};
+use proxystore_core::{ErrorKind, Key, Payload, PutOptions, Result};
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::{Store, background};
 
@@ -19,6 +19,9 @@ use crate::{Store, background};
 const IN_FLIGHT: usize = 64;
 /// The shortest time between two renewals.
 const SHORTEST: Duration = Duration::from_millis(5);
+/// How long an object stays beyond the end of its term, unless it is evicted: so that renewals go on until then, and an
+/// end that is moved at the last moment finds it there.
+const BEYOND: Duration = Duration::from_millis(500);
 
 /// How long an object is to live after each renewal.
 #[derive(Debug)]
@@ -29,7 +32,7 @@ pub(crate) struct Term {
 }
 
 impl Term {
-    /// `ttl` after each renewal, and not beyond `end`.
+    /// `ttl` after each renewal, and hardly beyond `end`.
     pub(crate) fn new(ttl: Duration, end: Option<Instant>) -> Arc<Self> {
         Arc::new(Self { ttl, end: Mutex::new(end) })
     }
@@ -40,7 +43,12 @@ impl Term {
 
     /// How long from now.
     pub(crate) fn ttl(&self) -> Duration {
-        self.end().map_or(self.ttl, |end| self.ttl.min(end.saturating_duration_since(Instant::now())))
+        let until = |end: Instant| end.saturating_duration_since(Instant::now()).saturating_add(BEYOND);
+        self.end().map_or(self.ttl, |end| self.ttl.min(until(end)))
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.end().is_some_and(|end| end <= Instant::now())
     }
 }
 
@@ -60,7 +68,7 @@ struct Inner {
     key: Key,
     term: Arc<Term>,
     renewal: Renewal,
-    /// Its place in the schedule, while it waits for its next time.
+    /// Its place in the schedule, while there is more to renew.
     place: Mutex<Option<Place>>,
     stopped: AtomicBool,
     /// The backend says that it is not there any more.
@@ -75,9 +83,16 @@ type Place = (Instant, u64);
 /// What is to be renewed next.
 #[derive(Default)]
 struct Schedule {
-    beats: Mutex<BTreeMap<Place, Weak<Inner>>>,
+    beats: Mutex<Beats>,
     number: AtomicU64,
     sooner: Notify,
+}
+
+#[derive(Default)]
+struct Beats {
+    waiting: BTreeMap<Place, Weak<Inner>>,
+    /// These are being renewed, or are about to be.
+    due: BTreeMap<Place, Weak<Inner>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -125,7 +140,8 @@ impl Beat {
 pub(crate) fn release_all() {
     let Ok(schedule) = schedule() else { return };
     let beats = std::mem::take(&mut *lock(&schedule.beats));
-    for beat in beats.into_values().filter_map(|beat| beat.upgrade()) {
+    let beats = beats.waiting.into_values().chain(beats.due.into_values());
+    for beat in beats.filter_map(|beat| beat.upgrade()) {
         beat.stopped.store(true, Ordering::Relaxed);
         if matches!(beat.renewal, Renewal::Touch) {
             beat.store.reap([beat.key.clone()]);
@@ -136,8 +152,8 @@ pub(crate) fn release_all() {
 impl Drop for Beat {
     fn drop(&mut self) {
         self.0.stopped.store(true, Ordering::Relaxed);
-        if let (Some(place), Ok(schedule)) = (lock(&self.0.place).take(), schedule()) {
-            lock(&schedule.beats).remove(&place);
+        if let Ok(schedule) = schedule() {
+            schedule.remove(&self.0);
         }
     }
 }
@@ -146,23 +162,37 @@ impl Schedule {
     fn add(&self, beat: &Arc<Inner>, at: Instant) {
         let place = (at, self.number.fetch_add(1, Ordering::Relaxed));
         let mut beats = lock(&self.beats);
-        *lock(&beat.place) = Some(place);
-        let first = beats.first_key_value().is_none_or(|(first, _)| at < first.0);
-        beats.insert(place, Arc::downgrade(beat));
+        if let Some(before) = lock(&beat.place).replace(place) {
+            beats.due.remove(&before);
+        }
+        let first = beats.waiting.first_key_value().is_none_or(|(first, _)| at < first.0);
+        beats.waiting.insert(place, Arc::downgrade(beat));
         drop(beats);
         if first {
             self.sooner.notify_one();
         }
     }
 
+    fn remove(&self, beat: &Inner) {
+        let mut beats = lock(&self.beats);
+        if let Some(place) = lock(&beat.place).take() {
+            beats.waiting.remove(&place);
+            beats.due.remove(&place);
+        }
+    }
+
     /// What is due by now, and when the next is.
     fn due(&self) -> (Vec<Arc<Inner>>, Option<Instant>) {
         let mut beats = lock(&self.beats);
-        let later = beats.split_off(&(Instant::now(), u64::MAX));
-        let due = std::mem::replace(&mut *beats, later);
-        let next = beats.first_key_value().map(|(place, _)| place.0);
-        drop(beats);
-        (due.into_values().filter_map(|beat| beat.upgrade()).collect(), next)
+        let later = beats.waiting.split_off(&(Instant::now(), u64::MAX));
+        let mut due = Vec::new();
+        for (place, beat) in std::mem::replace(&mut beats.waiting, later) {
+            if let Some(held) = beat.upgrade() {
+                beats.due.insert(place, beat);
+                due.push(held);
+            }
+        }
+        (due, beats.waiting.first_key_value().map(|(place, _)| place.0))
     }
 
     async fn keep(&'static self) {
@@ -170,7 +200,6 @@ impl Schedule {
             let (due, next) = self.due();
             let mut by_store = HashMap::<_, Vec<_>>::new();
             for beat in due {
-                *lock(&beat.place) = None;
                 by_store.entry(beat.store.address()).or_default().push(beat);
             }
             for beats in by_store.into_values() {
@@ -189,15 +218,12 @@ impl Schedule {
     async fn beat(&self, beat: Arc<Inner>) {
         let start = Instant::now();
         let renewed = beat.renew().await;
-        if beat.stopped.load(Ordering::Relaxed) {
-            return;
-        }
         let ttl = beat.term.ttl();
         match renewed {
-            _ if ttl.is_zero() => {}
+            _ if beat.stopped.load(Ordering::Relaxed) || beat.term.is_over() => self.remove(&beat),
             Ok(true) => self.add(&beat, start + (ttl / 4).max(SHORTEST)),
-            Ok(false) => {}
-            Err(error) if error.kind() == ErrorKind::Closed => {}
+            Ok(false) => self.remove(&beat),
+            Err(error) if error.kind() == ErrorKind::Closed => self.remove(&beat),
             Err(_) => self.add(&beat, Instant::now() + (ttl / 16).max(SHORTEST)),
         }
     }
@@ -206,7 +232,7 @@ impl Schedule {
 impl Inner {
     async fn renew(&self) -> Result<bool> {
         let _busy = self.busy.lock().await;
-        if self.stopped.load(Ordering::Relaxed) {
+        if self.stopped.load(Ordering::Relaxed) || self.term.is_over() {
             return Ok(false);
         }
         let ttl = self.term.ttl();
@@ -220,8 +246,7 @@ impl Inner {
                 }
             }
         };
-        let late = |_| Err(Error::new(ErrorKind::Timeout, "the backend did not answer in time").transient());
-        let renewed = timeout(ttl / 4, renew).await.unwrap_or_else(late);
+        let renewed = background::call(ttl / 4, renew).await;
         if matches!(renewed, Ok(false)) {
             self.lost.store(true, Ordering::Relaxed);
         }

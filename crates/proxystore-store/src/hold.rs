@@ -70,10 +70,13 @@ impl Hold {
         self.beats.first().is_some_and(Beat::is_lost)
     }
 
-    /// Evicts them now.
+    /// Evicts them now, and says what came of the object.
     pub(crate) fn evict(mut self) -> impl Future<Output = Evictions> + Send {
-        let keys = std::mem::take(&mut self.keys);
-        self.store.reap_now(keys)
+        let mut object = std::mem::take(&mut self.keys);
+        let records = object.split_off(object.len().min(1));
+        let evicted = self.store.reap_now(object);
+        self.store.reap(records);
+        evicted
     }
 
     /// Leaves them to others.

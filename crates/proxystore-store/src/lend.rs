@@ -13,7 +13,7 @@ use crate::heartbeat::{Beat, Renewal, Term};
 use crate::hold::Hold;
 use crate::pulse::{Life, Watcher, beside};
 use crate::request::Fate;
-use crate::ticket::{Kind, Ticket, Updated, claim_key};
+use crate::ticket::{Kind, Ticket, Updated, claim_key, kept};
 use crate::{Codec, Lent, LentMut, OwnedProxy, Proxy, Store};
 
 impl<T, C> OwnedProxy<T, C>
@@ -51,8 +51,8 @@ where
     where
         F: Future<Output = R>,
     {
-        self.check()?;
-        let _counted = Counted::shared(&self.lends).ok_or_else(|| self.lent_out())?;
+        self.check("lend")?;
+        let _counted = Counted::shared(&self.lends).ok_or_else(|| self.lent_out("lend"))?;
         let lend = async {
             let mut lending = Lending::begin(self, Kind::Lent).await?;
             let lent = Lent::new(self.readable()?, lending.ticket.clone());
@@ -70,11 +70,11 @@ where
     where
         F: Future<Output = R>,
     {
-        self.check()?;
+        self.check("lend_mut")?;
         let lend = async {
-            let _counted = Counted::alone(&self.lends).ok_or_else(|| self.lent_out())?;
+            let _counted = Counted::alone(&self.lends).ok_or_else(|| self.lent_out("lend_mut"))?;
             let mut lending = Lending::begin(self, Kind::LentMut).await?;
-            let lent = LentMut::new(self.proxy.clone(), lending.ticket.clone());
+            let lent = LentMut::new(self.readable()?, lending.ticket.clone());
             let result = lending.during(task(lent)).await;
             Ok((result, lending.end().await?))
         };
@@ -132,6 +132,7 @@ struct Lending {
     ticket: Key,
     pulse: Key,
     new: Key,
+    claim: Key,
     /// Renews the ticket.
     beat: Beat,
     watcher: Watcher,
@@ -146,16 +147,17 @@ impl Lending {
         store.needs_claims()?;
         let ttl = owner.manner.ttl;
         let ticket = store.fresh_key()?;
-        let (pulse, new) = (beside(&ticket, "pulse")?, beside(&ticket, "new")?);
+        let (pulse, new, claim) = (beside(&ticket, "pulse")?, beside(&ticket, "new")?, claim_key(&ticket)?);
         let mut records = vec![ticket.clone(), pulse.clone()];
         if kind == Kind::LentMut {
-            records.extend([new.clone(), claim_key(&ticket)?]);
+            records.extend([new.clone(), claim.clone()]);
         }
         let records = Hold::of(&store, records);
         Ticket::new(kind, owner.key(), ttl, &owner.manner).issue(&store, &ticket).await?;
         let beat = Beat::start(&store, &ticket, &Term::new(ttl, None), Renewal::Touch)?;
         let watcher = Watcher::default();
-        Ok(Self { store, kind, ttl, ticket, pulse, new, beat, watcher, adopted: None, _records: records })
+        let adopted = None;
+        Ok(Self { store, kind, ttl, ticket, pulse, new, claim, beat, watcher, adopted, _records: records })
     }
 
     /// Runs the task for as long as its borrower lives.
@@ -189,6 +191,8 @@ impl Lending {
                 return Error::new(ErrorKind::Expired, why).hint("give the owner a longer ttl");
             }
             if self.kind == Kind::LentMut {
+                // Whoever has claimed it is the only one as long as this lasts. It stays through many such failures.
+                let _ = self.store.touch(&self.claim, kept(self.ttl)).await;
                 // What fails now is tried again at the end.
                 let _ = self.adopt().await;
             }

@@ -7,11 +7,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::sync::OnceCell;
 
 use crate::grant::Rights;
-use crate::hold::Manner;
+use crate::hold::{Hold, Manner};
 use crate::pulse::{Pulse, beside};
 use crate::request::Fate;
-use crate::ticket::{Claimant, Kind, Ticket, Updated, Wire, claim_key, claimed, gone};
-use crate::{Codec, Postcard, Proxy, Store, Stored, background};
+use crate::ticket::{Claimant, Kind, Ticket, Updated, Wire, claim_key, claimed, gone, kept};
+use crate::{Codec, Postcard, Proxy, Store, Stored};
 
 /// A shared borrow for another task or process, which [`OwnedProxy::lend`](crate::OwnedProxy::lend) gives. It is serde,
 /// and any number of copies can be used.
@@ -44,7 +44,7 @@ where
     /// The value, fetched now unless it is here already.
     ///
     /// Errors: `Expired` if the borrow had ended before the first use, and those of a [`Proxy`]. Dropping the future
-    /// may leave a sign of life that nobody renews; call it again to go on.
+    /// leaves everything as it was; call it again to go on.
     pub async fn resolve_async(&self) -> Result<&T> {
         self.0.resolve().await
     }
@@ -84,7 +84,8 @@ where
             let proxy = store.make_proxy(key, length, Fate::Unresolved)?;
             // From here on the lender may have it.
             hold.release();
-            store.put_record(&beside(ticket, "new")?, &record, Mode::Overwrite, manner.ttl).await?;
+            // It stays for longer than the object: the lender is to find out if that is lost.
+            store.put_record(&beside(ticket, "new")?, &record, Mode::Overwrite, kept(manner.ttl)).await?;
             if store.exists(ticket).await? { Ok(proxy) } else { Err(gone(Kind::LentMut)) }
         };
         let proxy = update.await.map_err(|error| self.loan.proxy.factory().place(error, "update"))?;
@@ -109,21 +110,15 @@ struct Loan<T, C> {
 struct Used {
     store: Store,
     manner: Manner,
-    /// The sign of life, and where it stands.
+    /// The sign of life.
     pulse: Option<Pulse>,
-    key: Key,
 }
 
 impl Drop for Used {
     fn drop(&mut self) {
-        let (Some(pulse), store, key) = (self.pulse.take(), self.store.clone(), self.key.clone()) else {
-            return;
-        };
-        // Without a background thread, there was no sign of life.
-        let _ = background::spawn(async move {
-            pulse.stop().await;
-            store.reap([key]);
-        });
+        if let Some(pulse) = self.pulse.take() {
+            pulse.withdraw();
+        }
     }
 }
 
@@ -161,17 +156,22 @@ where
     async fn claim(&self) -> Result<Used> {
         let stored = self.proxy.factory();
         stored.check::<T>()?;
-        let mutable = self.kind == Kind::LentMut;
-        let store = stored.allowed(if mutable { Rights::ALL } else { Rights::READ }).await?;
+        // The right to update is the ticket's to give: the object itself is the owner's to evict.
+        let store = stored.allowed(Rights::READ).await?;
         let by = self.claimant.id()?;
         let ticket = Ticket::admit(&store, self.kind, &self.ticket, stored.key(), by).await?;
         let manner = ticket.manner(&store);
-        if mutable && !store.claim(&claim_key(&self.ticket)?, by, ticket.valid()).await? {
+        if self.kind == Kind::LentMut
+            && !store.claim(&claim_key(&self.ticket)?, by, kept(ticket.valid())).await?
+        {
             return Err(claimed());
         }
         let key = beside(&self.ticket, "pulse")?;
+        // Given up half-way, it would look as if the borrower had died.
+        let written = Hold::of(&store, vec![key.clone()]);
         let pulse = Pulse::start(&store, &key, manner.ttl).await?;
-        let used = Used { store, manner, pulse: Some(pulse), key };
+        written.release();
+        let used = Used { store, manner, pulse: Some(pulse) };
         // The borrow may have ended meanwhile.
         if used.store.exists(&self.ticket).await? { Ok(used) } else { Err(gone(self.kind)) }
     }

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use proxystore_core::{Error, Key, Result};
+use tokio::time::Instant;
 
 use crate::heartbeat::{Beat, Renewal, Term};
 use crate::{Evictions, Proxy, Store};
@@ -63,7 +64,8 @@ pub trait Lifetime: private::Members {
     }
 
     /// Ends it, and evicts what is attached: each object, whatever becomes of the others. What could not be evicted yet
-    /// is tried again in the background. Idempotent. Dropping the future stops nothing.
+    /// is tried again in the background. Idempotent: called again, it finds nothing attached, and does not wait for what
+    /// the first call evicts. Dropping the future stops nothing.
     fn end(&self) -> impl Future<Output = Evictions> + Send {
         self.members().end()
     }
@@ -113,19 +115,40 @@ impl Members {
         &self.term
     }
 
+    /// Whether it has ended, if only by its time. Then that cannot be moved any more.
+    fn has_ended(&self, state: &mut State) -> bool {
+        state.ended |= self.term.is_over();
+        state.ended
+    }
+
     /// An error if it has ended.
     pub(crate) fn check(&self) -> Result<()> {
-        if self.state().ended { Err((self.ended)()) } else { Ok(()) }
+        if self.has_ended(&mut self.state()) { Err((self.ended)()) } else { Ok(()) }
+    }
+
+    /// Moves the end of its time, unless it has ended.
+    pub(crate) fn move_end(&self, to: impl FnOnce(Option<Instant>) -> Option<Instant>) -> Result<()> {
+        let mut state = self.state();
+        if self.has_ended(&mut state) {
+            return Err((self.ended)());
+        }
+        let mut end = self.term.end();
+        *end = to(*end);
+        Ok(())
     }
 
     /// Attaches objects that are about to be put.
     pub(crate) fn attach(self: &Arc<Self>, store: &Store, keys: Vec<Key>) -> Result<Attaching> {
+        // Dropped after the lock: with the last handle of a store goes what others have made.
+        let _lost: Vec<_>;
         let mut state = self.state();
-        if state.ended {
+        if self.has_ended(&mut state) {
             return Err((self.ended)());
         }
         if state.objects.len() + keys.len() > state.full {
-            state.objects.retain(|_, (_, beat)| !beat.as_ref().is_some_and(Beat::is_lost));
+            let is_lost =
+                |_: &_, (_, beat): &mut (Store, Option<Beat>)| beat.as_ref().is_some_and(Beat::is_lost);
+            _lost = state.objects.extract_if(is_lost).collect();
             state.full = 2 * (state.objects.len() + keys.len()) + 64;
         }
         for key in &keys {
@@ -135,13 +158,12 @@ impl Members {
     }
 
     async fn add(self: &Arc<Self>, store: &Store, key: &Key) -> Result<()> {
-        let attaching = self.attach(store, vec![key.clone()])?;
-        let touched = match store.ttl(self.term.ttl()) {
+        // First of all: who gives it a time must renew that, even if nobody waits for the touch any more.
+        self.attach(store, vec![key.clone()])?.finish(true)?;
+        match store.ttl(self.term.ttl()) {
             Some(ttl) => store.touch(key, ttl).await.map(drop),
             None => Ok(()),
-        };
-        attaching.finish(true)?;
-        touched
+        }
     }
 
     /// Ends it, and hands over what is attached. Dropping the future stops nothing.
@@ -186,7 +208,7 @@ impl Attaching {
     pub(crate) fn finish(mut self, renewed: bool) -> Result<()> {
         let members = self.members.clone();
         let mut state = members.state();
-        if state.ended {
+        if members.has_ended(&mut state) {
             // Dropped after the lock, evicts them.
             drop(state);
             return Err((members.ended)());
@@ -206,7 +228,7 @@ impl Attaching {
 
 impl Drop for Attaching {
     fn drop(&mut self) {
-        if self.members.state().ended {
+        if self.members.check().is_err() {
             self.store.reap(std::mem::take(&mut self.keys));
         }
     }

@@ -26,7 +26,7 @@ use crate::{Codec, Evictions, Postcard, Proxy, Store, envelope};
 /// [`hand_over`](Self::hand_over).
 ///
 /// Where the backend has expiry, the object's time is renewed in the background every quarter of its ttl. When the owner
-/// was away for longer, the object is gone, and each operation says `Expired`.
+/// was away for longer, the object is gone, and each operation says `Expired` as soon as a renewal has found that out.
 ///
 /// Dropping does no I/O: the key is handed to the background thread. [`evict`](Self::evict) says what became of it.
 ///
@@ -166,30 +166,30 @@ impl<T, C> OwnedProxy<T, C> {
     }
 
     /// `Expired` if the object is known to be gone.
-    pub(crate) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self, operation: &'static str) -> Result<()> {
         if !self.hold.is_lost() {
             return Ok(());
         }
         let ttl = self.manner.ttl;
         let why =
             format!("the object is gone: its owner was away for longer than {ttl:?}, or somebody evicted it");
-        Err(self.place(Error::new(ErrorKind::Expired, why).hint("give it a longer ttl"), "owner"))
+        Err(self.place(Error::new(ErrorKind::Expired, why).hint("give it a longer ttl"), operation))
     }
 
     /// The same, and `Conflict` if something was lent out and not given back.
-    pub(crate) fn check_alone(&self) -> Result<()> {
-        self.check()?;
-        if self.lends.load(Ordering::Acquire) == 0 { Ok(()) } else { Err(self.lent_out()) }
+    pub(crate) fn check_alone(&self, operation: &'static str) -> Result<()> {
+        self.check(operation)?;
+        if self.lends.load(Ordering::Acquire) == 0 { Ok(()) } else { Err(self.lent_out(operation)) }
     }
 
     /// The error for a borrow that was leaked.
-    pub(crate) fn lent_out(&self) -> Error {
+    pub(crate) fn lent_out(&self, operation: &'static str) -> Error {
         let error = Error::new(
             ErrorKind::Conflict,
             "it is lent out, by a future that was neither polled to its end nor dropped",
         )
         .hint("drop the futures of `lend` and `lend_mut`: they must not be leaked");
-        self.place(error, "owner")
+        self.place(error, operation)
     }
 
     pub(crate) fn place(&self, error: Error, operation: &'static str) -> Error {
@@ -213,7 +213,7 @@ where
     /// Errors: `Expired` if the owner was away for too long, and those of a [`Proxy`]. Dropping the future leaves
     /// everything as it was.
     pub async fn resolve_async(&self) -> Result<&T> {
-        self.check()?;
+        self.check("resolve")?;
         self.proxy.resolve_async().await
     }
 
@@ -223,7 +223,7 @@ where
     /// Errors: as [`Store::put`]; `Expired` if the owner was away for too long. After an error, and if the future is
     /// dropped, the old value stays.
     pub async fn update(&mut self, value: T) -> Result<()> {
-        self.check_alone()?;
+        self.check_alone("update")?;
         *self = Self::put(&self.hold.store, value, self.manner.clone()).await?;
         Ok(())
     }
@@ -232,7 +232,7 @@ where
     ///
     /// Errors: `Missing` if the object is gone; as [`Store::put`]. Dropping the future evicts what was put.
     pub async fn clone_object(&self) -> Result<Self> {
-        self.check()?;
+        self.check("clone_object")?;
         self.copy().await.map_err(|error| self.place(error, "clone_object"))
     }
 
@@ -257,10 +257,13 @@ where
 ///
 /// An object that was put by [`Store::owned_proxy`] has an owner from birth, which this does not notice.
 ///
-/// Errors: `Conflict` if the object has an owner; `Missing` if there is no object; `Config` if the proxy is ephemeral;
-/// `Unsupported` where the backend has no atomic create; what finding the store reports, and at a store that signs
-/// `Denied` unless the proxy gives all rights. After an error, and if the future is dropped, the object stays as it
-/// was; it may have got an owner's ttl, of a minute, if an answer of the backend was lost.
+/// Errors: `Conflict` if the object has an owner; `Missing` if there is no object; `TypeMismatch` or `Codec` if it is
+/// something else; `Config` if the proxy is ephemeral; `Unsupported` where the backend has no expiry or no atomic
+/// create; what finding the store reports, and at a store that signs `Denied` unless the proxy gives all rights.
+///
+/// After an error the object stays as it was. If an answer of the backend was lost, or the future is dropped while it
+/// waits for one, the object may have got an owner's ttl: it expires after a minute unless somebody gets to own it, and
+/// who tries may get `Conflict` for as long.
 pub async fn into_owned<T, C>(proxy: Proxy<T, C>) -> Result<OwnedProxy<T, C>>
 where
     T: Send + Sync + 'static,
@@ -273,12 +276,10 @@ where
             .with("key", &key)
             .hint("make the proxy without `.ephemeral()`"));
     }
+    proxy.factory().check::<T>().map_err(|error| proxy.factory().place(error, "into_owned"))?;
     let store = proxy.factory().allowed(Rights::ALL).await?;
     let own = async {
-        if !store.connector().info().capabilities.create {
-            return Err(Error::new(ErrorKind::Unsupported, "this backend cannot create a key just once")
-                .hint("own the object from birth: `store.owned_proxy(value)`"));
-        }
+        store.needs_claims()?;
         let mark = beside(&key, "owner")?;
         if !store.claim(&mark, Id::random()?, TTL).await? {
             return Err(Error::new(ErrorKind::Conflict, "the object has an owner already")
@@ -286,8 +287,7 @@ where
         }
         let mut marked = Hold::of(&store, vec![mark.clone()]);
         marked.renew(TTL)?;
-        let there = if store.expires() { store.touch(&key, TTL).await? } else { store.exists(&key).await? };
-        if !there {
+        if !store.touch(&key, TTL).await? {
             return Err(Error::new(ErrorKind::Missing, "it was evicted, has expired, or was never put"));
         }
         let manner = Manner { ttl: TTL, tags: Tags::new(), populate: proxy.is_resolved() };

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt};
 use proxystore_core::{Backoff, Delays, Error, ErrorKind, Key, Result};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::{Store, background};
 
@@ -36,7 +36,7 @@ pub struct Evictions {
     pub failed: u64,
     /// It did not work yet, or not in time, and is tried again in the background.
     pub pending: u64,
-    /// Why the first of those is pending or failed.
+    /// Why one of those is pending or failed: the latest.
     pub error: Option<Error>,
 }
 
@@ -54,7 +54,7 @@ impl Evictions {
             Outcome::Pending(error) => (&mut self.pending, Some(error)),
         };
         *count += 1;
-        self.error = self.error.take().or(error);
+        self.error = error.or(self.error.take());
     }
 
     /// What has come to an end since `before`, and what is pending now.
@@ -170,9 +170,12 @@ impl Store {
     pub(crate) async fn reaped(&self, patience: Duration) -> Evictions {
         let mut total = self.reaper().total.subscribe();
         let before = total.borrow().clone();
-        // Late ones count as pending.
-        let _ = timeout(patience, total.wait_for(|total| total.pending == 0)).await;
-        let now = total.borrow().clone();
+        if before.pending > 0 {
+            let settled = async move { drop(total.wait_for(|total| total.pending == 0).await) };
+            // Late ones count as pending.
+            background::wait(patience, settled).await;
+        }
+        let now = self.reaper().total.borrow().clone();
         now.since(&before)
     }
 
@@ -244,9 +247,7 @@ impl Store {
                         self.settle(&doomed, Outcome::Failed(error));
                     }
                     Err(error) => {
-                        self.reaper().count(|total| {
-                            total.error.get_or_insert_with(|| error.clone());
-                        });
+                        self.reaper().count(|total| total.error = Some(error.clone()));
                         doomed.tell(Outcome::Pending(error));
                         doomed.asker = None;
                         again.push(doomed);
@@ -287,8 +288,7 @@ impl Store {
             // Who cannot be looked for may have been there.
             Ok(evicted.map(|(evicted, there)| evicted.map(|()| there.unwrap_or(true))).collect())
         };
-        let late = || Error::new(ErrorKind::Timeout, "the backend did not evict in time").transient();
-        let all: Result<Vec<_>> = timeout(ATTEMPT, evict).await.unwrap_or_else(|_| Err(late()));
+        let all: Result<Vec<_>> = background::call(ATTEMPT, evict).await;
         let (mut results, missing) = match all {
             Ok(results) => {
                 (results, Error::new(ErrorKind::Unexpected, "the connector gave no answer for this item"))

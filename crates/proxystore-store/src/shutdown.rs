@@ -6,7 +6,6 @@ use std::time::Duration;
 #[cfg(feature = "signal")]
 use proxystore_core::{Error, ErrorKind, Result};
 use tokio::runtime::Handle;
-use tokio::time::timeout;
 
 #[cfg(feature = "signal")]
 use crate::heartbeat;
@@ -21,14 +20,14 @@ use crate::{Evictions, background, reaper};
 pub async fn shutdown(deadline: Duration) -> Evictions {
     let before = reaper::total();
     let ended = end_process();
-    let drain = async {
+    let drain = async move {
         ended.await;
         // These may have something to evict.
         background::finished().await;
         reaper::drained().await;
     };
     // What is not done in time is pending.
-    let _ = timeout(deadline, drain).await;
+    background::wait(deadline, drain).await;
     reaper::total().since(&before)
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use futures_util::future::join;
 use proxystore_core::{Connector, Error, ErrorKind, Key, Operation, Origin, Result, Transfer, Uri};
 use tokio::sync::Notify;
 
@@ -204,8 +205,8 @@ impl Store {
         let evictions = self.reaped(PATIENCE).await;
         let transfer = self.transfer();
         let close = async {
-            self.0.aside.close().await?;
-            self.0.connector.close().await
+            let (aside, connector) = join(self.0.aside.close(), self.0.connector.close()).await;
+            aside.and(connector)
         };
         let close = self.limited(Operation::Close, 0, &transfer, close);
         close.await.map_err(|e| self.place(e, "close", None))?;

@@ -83,6 +83,11 @@ impl Ticket {
     }
 }
 
+/// How long a record stays that is to outlive what is renewed every quarter of `ttl`: through many renewals that fail.
+pub(crate) fn kept(ttl: Duration) -> Duration {
+    ttl.saturating_mul(2).max(Duration::from_secs(600))
+}
+
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
@@ -177,7 +182,7 @@ impl Store {
         }
     }
 
-    /// `Unsupported` unless the backend can do what borrows and owners need between processes.
+    /// `Unsupported` unless the backend can do what borrowing and owning take between processes.
     pub(crate) fn needs_claims(&self) -> Result<()> {
         let capabilities = self.connector().info().capabilities;
         if capabilities.ttl && capabilities.create {
@@ -187,7 +192,7 @@ impl Store {
             ErrorKind::Unsupported,
             "this backend has no expiry, or cannot create a key just once",
         )
-        .hint("lending and handing over take both: choose another connector"))
+        .hint("lending, handing over and `into_owned` take both: choose another connector"))
     }
 }
 

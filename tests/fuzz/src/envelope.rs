@@ -55,7 +55,11 @@ impl Bench {
             (Err(error), None) => {
                 let known = matches!(
                     error.kind(),
-                    ErrorKind::Corrupt | ErrorKind::Unsupported | ErrorKind::Codec | ErrorKind::TypeMismatch
+                    ErrorKind::Corrupt
+                        | ErrorKind::Failed
+                        | ErrorKind::Unsupported
+                        | ErrorKind::Codec
+                        | ErrorKind::TypeMismatch
                 );
                 assert!(known, "{error}");
                 check::teaches(&error);
@@ -89,7 +93,7 @@ fn opened<'a>(bytes: &'a [u8], key: &str) -> Option<&'a [u8]> {
     valid.then_some(body)
 }
 
-fn digest(header: &[u8], key: &str, body: &[u8]) -> [u8; 16] {
+pub(crate) fn digest(header: &[u8], key: &str, body: &[u8]) -> [u8; 16] {
     let mut hasher = Xxh3::new();
     hasher.update(header);
     hasher.update(key.as_bytes());

@@ -9,13 +9,16 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is what a target reports")]
 
+mod calls;
 mod check;
 mod codecs;
 mod config;
 mod decompress;
 mod envelope;
 mod key;
+mod letters;
 mod operations;
+mod records;
 mod redis_replies;
 mod reference;
 mod rt;
@@ -23,12 +26,15 @@ mod signature;
 mod unseal;
 mod uri;
 
+pub use calls::calls;
 pub use codecs::codecs;
 pub use config::config;
 pub use decompress::decompress;
 pub use envelope::envelope;
 pub use key::key;
+pub use letters::letters;
 pub use operations::operations;
+pub use records::records;
 pub use redis_replies::redis_replies;
 pub use reference::reference;
 pub use signature::signature;
@@ -48,12 +54,15 @@ pub struct Target {
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
+    Target { name: "calls", run: calls, seeds: calls::seeds },
     Target { name: "codecs", run: codecs, seeds: codecs::seeds },
     Target { name: "config", run: config, seeds: config::seeds },
     Target { name: "decompress", run: decompress, seeds: decompress::seeds },
     Target { name: "envelope", run: envelope, seeds: envelope::seeds },
     Target { name: "key", run: key, seeds: key::seeds },
+    Target { name: "letters", run: letters, seeds: letters::seeds },
     Target { name: "operations", run: operations, seeds: operations::seeds },
+    Target { name: "records", run: records, seeds: records::seeds },
     Target { name: "redis_replies", run: redis_replies, seeds: redis_replies::seeds },
     Target { name: "reference", run: reference, seeds: reference::seeds },
     Target { name: "signature", run: signature, seeds: signature::seeds },

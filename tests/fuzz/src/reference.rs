@@ -60,6 +60,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         r#"{"proxystore":1,"store":"images","key":"frames/1","codec":"postcard","type":"0123456789abcdef","length":300,"uri":"redis://cache.example:6379/0?prefix=jobs"}"#,
         r#"{"proxystore":1,"store":"a.b-c_d","key":"aaaaaaaaaaaaaaaaaaaaaaaaaa","codec":"65","identity":"00112233445566ff","ephemeral":true}"#,
         r#"{"proxystore":1,"store":"x","key":"~","codec":"raw","length":18446744073709551615,"uri":"redis+cluster://[::1]:7000,b:7001/0"}"#,
+        r#"{"proxystore":1,"store":"x","key":"k","codec":"postcard","identity":"00112233445566ff","future":{"interval_ms":10,"factor_thousandths":2000,"limit_ms":1000,"timeout_ms":60000,"jitter":true}}"#,
         r#"{"proxystore":1,"store":"x","key":"k","codec":"postcard","identity":"00112233445566ff","traceparent":"00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"}"#,
         r#"{"proxystore":1,"store":"x","key":"k","codec":"postcard","identity":"00112233445566ff","grant":"key-1 read read+evict@1790000000000 none abababababababababababababababababababababababababababababababab"}"#,
         r#"{"proxystore":1,"store":"x","key":"k","codec":"json","uri":"redis://app:c4n4ry@host/0"}"#,

@@ -140,12 +140,15 @@ macro_rules! bounded {
 }
 
 bounded! {
+    calls 10_000 runs, 4 << 20;
     codecs 20_000 runs, 4 << 20;
     config 20_000 runs, 1 << 20;
     decompress 10_000 runs, 16 << 20;
     envelope 20_000 runs, 1 << 20;
     key 20_000 runs, 1 << 20;
+    letters 10_000 runs, 1 << 20;
     operations 5_000 runs, 4 << 20;
+    records 5_000 runs, 4 << 20;
     redis_replies 600 runs, 4 << 20;
     reference 20_000 runs, 1 << 20;
     signature 10_000 runs, 1 << 20;

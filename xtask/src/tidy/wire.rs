@@ -12,6 +12,8 @@ const TYPES: &[&str] = &[
     "crates/proxystore-layers/src/encrypt/header.rs",
     "crates/proxystore-store/src/envelope.rs",
     "crates/proxystore-store/src/grant.rs",
+    "crates/proxystore-store/src/polling.rs",
+    "crates/proxystore-store/src/pulse.rs",
     "crates/proxystore-store/src/reference.rs",
     "crates/proxystore-store/src/ticket.rs",
     "crates/proxystore-store/src/traceparent.rs",

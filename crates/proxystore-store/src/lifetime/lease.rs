@@ -15,8 +15,8 @@ use crate::heartbeat::Term;
 /// Objects that live until a moment that may be moved: Python ProxyStore's `LeaseLifetime`.
 ///
 /// Time is counted by the monotonic clock, whatever happens to the wall clock. The lease is held by this process: where
-/// the backend has expiry, objects are given a minute at most, or less if the lease ends before, and the holder renews
-/// that as long as it lives. Dropping the lease ends it; so does [`end`](Lifetime::end).
+/// the backend has expiry, objects are given a minute at most, or half a second longer than the lease if that is less, and
+/// the holder renews that as long as it lives. Dropping the lease ends it; so does [`end`](Lifetime::end).
 ///
 /// ```
 /// use std::time::Duration;
@@ -50,9 +50,7 @@ impl Lease {
         let members = Members::new(Term::new(TTL, end), expired);
         let moved = Arc::new(Notify::new());
         background::spawn(keep(members.clone(), moved.clone()))?;
-        let lease = Self { members, moved };
-        lease.end_if_over();
-        Ok(lease)
+        Ok(Self { members, moved })
     }
 
     /// A lease that ends when this machine's clock shows `time`, as it goes now; at once if that is past.
@@ -85,21 +83,12 @@ impl Lease {
     }
 
     fn move_end(&self, to: impl FnOnce(Option<Instant>) -> Option<Instant>) -> Result<()> {
-        self.end_if_over();
-        self.members.check()?;
-        {
-            let mut end = self.members.term().end();
-            *end = to(*end);
-        }
-        self.end_if_over();
-        self.moved.notify_one();
-        Ok(())
-    }
-
-    fn end_if_over(&self) {
-        if self.members.term().end().is_some_and(|end| end <= Instant::now()) {
+        self.members.move_end(to)?;
+        if self.done() {
             drop(self.members.end());
         }
+        self.moved.notify_one();
+        Ok(())
     }
 }
 
@@ -116,12 +105,12 @@ async fn keep(members: Arc<Members>, moved: Arc<Notify>) {
     while members.check().is_ok() {
         let end = *members.term().end();
         match end {
-            Some(end) if end <= Instant::now() => drop(members.end()),
             // Moved or over, it looks again.
             Some(end) => drop(timeout_at(end, moved.notified()).await),
             None => moved.notified().await,
         }
     }
+    drop(members.end());
 }
 
 impl private::Members for Lease {
@@ -130,12 +119,7 @@ impl private::Members for Lease {
     }
 }
 
-impl Lifetime for Lease {
-    fn done(&self) -> bool {
-        self.end_if_over();
-        self.members.check().is_err()
-    }
-}
+impl Lifetime for Lease {}
 
 impl Drop for Lease {
     fn drop(&mut self) {

@@ -44,6 +44,6 @@ impl super::Lifetime for Process {}
 
 /// Ends the lifetime, and begins it anew.
 pub(crate) fn end_process() -> impl Future<Output = Evictions> + Send {
-    let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
-    std::mem::replace(&mut *current, begin()).end()
+    let ended = std::mem::replace(&mut *CURRENT.lock().unwrap_or_else(PoisonError::into_inner), begin());
+    ended.end()
 }

@@ -9,6 +9,7 @@ use proxystore_core::{Error, ErrorKind};
 use super::private;
 use super::{Members, TTL};
 use crate::heartbeat::Term;
+use crate::pulse::SHORTEST_LEASE;
 
 /// Objects that live until [`end`](crate::Lifetime::end) is awaited or this is dropped: Python ProxyStore's
 /// `ContextLifetime`.
@@ -40,14 +41,14 @@ impl Scope {
         Self::with_ttl(TTL)
     }
 
-    /// A scope whose objects outlive this process by `ttl` at most if it dies. Each is renewed every quarter of that
-    /// time.
+    /// A scope whose objects outlive this process by `ttl` at most if it dies, a tenth of a second if that is less. Each
+    /// is renewed every quarter of that time.
     pub fn with_ttl(ttl: Duration) -> Self {
         let ended = || {
             Error::new(ErrorKind::Closed, "the scope has ended")
                 .hint("attach to a scope that has not, or to none")
         };
-        Self(Members::new(Term::new(ttl, None), ended))
+        Self(Members::new(Term::new(ttl.max(SHORTEST_LEASE), None), ended))
     }
 }
 
