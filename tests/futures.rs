@@ -92,9 +92,10 @@ async fn an_error_arrives_instead_of_a_value() {
         assert_eq!(error.kind(), ErrorKind::Failed);
         assert!(error.message().contains("dropped the future"), "{error}");
 
-        // Also by whoever has received it, and by nobody else.
+        // Also by whoever has claimed it, and by nobody else.
         let here = store.future::<u64>().await.unwrap();
-        let there: StoreFuture<u64> = sent(&here);
+        let mut there: StoreFuture<u64> = sent(&here);
+        there.claim().await.unwrap();
         let mut waiting = tokio::spawn(failed(here.proxy()));
         drop(here);
         tokio::time::timeout(ms(200), &mut waiting).await.expect_err("it was handed over before");

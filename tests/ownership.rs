@@ -10,7 +10,7 @@ use proxystore::{
     Error, ErrorKind, Handover, Key, KeyRing, Lent, LentMut, OwnedProxy, Proxy, Result, Rights, SecretKey,
     ShutdownGuard, Store, into_owned,
 };
-use proxystore_testkit::cancel::eventually;
+use proxystore_testkit::cancel::{eventually, poll_and_drop};
 use proxystore_testkit::fault::{Fault, Op};
 use proxystore_testkit::process::{self, Role};
 use proxystore_testkit::role;
@@ -626,6 +626,51 @@ fn an_owner_moves_between_runtimes() {
 }
 
 #[tokio::test]
+async fn what_is_given_up_half_way_leaves_one_owner() {
+    for backend in backends().await {
+        let store = backend.store("given-up").await;
+        let mut finished = [false; 5];
+        let mut polls = 0;
+        while finished.contains(&false) {
+            polls += 1;
+            let mut owned = store.owned_proxy(vec![1u32]).await.unwrap();
+            let updated = poll_and_drop(owned.update(vec![2]), polls).await.is_some();
+            finished[0] |= updated;
+            let value = [if updated { 2 } else { 1 }];
+            assert_eq!(owned.resolve_async().await.unwrap(), &value);
+
+            let lend = owned.lend_mut(async |mut lent| lent.update(vec![3]).await);
+            let lent = poll_and_drop(lend, polls).await.map(|lent| lent.unwrap().unwrap()).is_some();
+            finished[1] |= lent;
+            let value = if lent { [3] } else { value };
+            assert_eq!(owned.resolve_async().await.unwrap(), &value);
+
+            finished[2] |= poll_and_drop(owned.clone_object(), polls).await.is_some();
+            let handover = owned.hand_over().await.unwrap();
+            let owned = match poll_and_drop(handover.claim(), polls).await {
+                Some(owned) => {
+                    finished[3] = true;
+                    owned.unwrap()
+                }
+                None => handover.claim().await.unwrap(),
+            };
+            assert_eq!(owned.resolve_async().await.unwrap(), &value);
+
+            let key = owned.key().clone();
+            match poll_and_drop(owned.hand_over(), polls).await {
+                Some(handover) => {
+                    finished[4] = true;
+                    drop(handover.unwrap().claim().await.unwrap());
+                }
+                None => {}
+            }
+            goes(&store, &key).await;
+        }
+        assert!(polls < 1000);
+    }
+}
+
+#[tokio::test]
 async fn times_have_no_end() {
     for backend in backends().await {
         let store = backend.store("for-ever").await;
@@ -670,6 +715,15 @@ async fn a_task_that_panics_gives_back() {
     let lend = owned.lend_mut(async |_| panic!("as it happens"));
     assert!(AssertUnwindSafe(lend).catch_unwind().await.is_err());
     owned.update(vec![2]).await.unwrap();
+
+    // One that keeps what it was lent can do nothing with it.
+    let lend = owned.lend_mut(async |lent| {
+        assert_eq!(lent.resolve_async().await.unwrap(), &[2]);
+        lent
+    });
+    let mut kept = lend.await.unwrap();
+    assert_eq!(kept.update(vec![3]).await.unwrap_err().kind(), ErrorKind::Expired);
+    assert_eq!(kept.resolve_async().await.unwrap(), &[2]);
     assert_eq!(owned.lend(async |lent| lent.resolve_async().await.cloned()).await.unwrap().unwrap(), [2]);
 }
 

@@ -3,7 +3,8 @@
 use std::fmt::Debug;
 
 use proxystore::{
-    ConnectorConfig, ErrorKind, Json, Key, MsgPack, Postcard, Raw, Registry, Store, StoreConfig, Trust, Uri,
+    ConnectorConfig, ErrorKind, Json, Key, KeyRing, MsgPack, Postcard, Raw, Registry, Scope, SecretKey,
+    Store, StoreConfig, Trust, Uri,
 };
 use proxystore_testkit::redis::RedisServer;
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,12 @@ impl Shown {
             self.0.push(cause.to_string());
             source = cause.source();
         }
+    }
+
+    fn letter(&mut self, letter: &(impl Debug + Serialize)) {
+        self.debug(letter);
+        self.0.push(serde_json::to_string(letter).unwrap());
+        self.0.push(String::from_utf8_lossy(&postcard::to_allocvec(letter).unwrap()).into());
     }
 
     fn check(self) {
@@ -69,6 +76,22 @@ async fn a_password_is_shown_nowhere() {
     shown.0.push(store.config().to_toml().unwrap());
     shown.0.push(String::from_utf8_lossy(&postcard::to_allocvec(&proxy).unwrap()).into());
 
+    let future = store.future::<u8>().await.unwrap();
+    let mut owned = store.owned_proxy(1u8).populate(false).await.unwrap();
+    shown.debug(store.future::<u8>());
+    shown.debug(&future);
+    shown.0.push(serde_json::to_string(&future).unwrap());
+    shown.debug(store.owned_proxy(1u8));
+    shown.debug(&owned);
+    shown.debug(owned.borrow());
+    shown.debug(owned.borrow_mut());
+    shown.debug(Scope::new());
+    owned.lend(async |lent| shown.letter(&lent)).await.unwrap();
+    owned.lend_mut(async |lent| shown.letter(&lent)).await.unwrap();
+    let handover = owned.hand_over().await.unwrap();
+    shown.letter(&handover);
+    let mut owned = handover.claim().await.unwrap();
+
     // Errors of every way to fail with it.
     let failing = [
         uri.replace(CANARY, &format!("{CANARY}-wrong")),
@@ -103,7 +126,48 @@ async fn a_password_is_shown_nowhere() {
     drop(server);
     shown.error(&store.put(&1u8).await.unwrap_err());
     shown.error(&store.get::<u8>(&Key::random().unwrap()).await.unwrap_err());
+    shown.error(&store.future::<u8>().await.unwrap_err());
+    shown.error(&future.done().await.unwrap_err());
+    shown.error(&future.set(&1).await.unwrap_err());
+    shown.error(&store.owned_proxy(1u8).await.unwrap_err());
+    shown.error(&owned.update(2).await.unwrap_err());
+    shown.error(&owned.clone_object().await.unwrap_err());
+    shown.error(&owned.lend(async |_| ()).await.unwrap_err());
+    shown.error(&handover.claim().await.unwrap_err());
+    shown.error(&proxystore::into_owned(proxy).await.unwrap_err());
+    let kept = owned.hand_over().await.unwrap_err();
+    shown.debug(&kept);
+    shown.error(&kept.error);
+    shown.debug(kept.owner.evict().await);
     shown.check();
+}
+
+/// Who has a ticket or a signature, has what they give: they are in the bytes that travel, and shown nowhere.
+#[tokio::test]
+async fn what_gives_rights_is_not_shown() {
+    let backend = stores::local().await;
+    let keys = KeyRing::new(SecretKey::random("k1").unwrap());
+    let build = Store::builder("rights").shared_connector(backend.connector.clone()).sign(keys);
+    let store = build.build().await.unwrap();
+    let hides = |letter: &str, shown: String| {
+        let fields: serde_json::Value = serde_json::from_str(letter).unwrap();
+        let grant = fields["reference"]["grant"].as_str().unwrap();
+        let (ticket, tag) = (fields["ticket"].as_str().unwrap(), grant.rsplit(' ').next().unwrap());
+        assert!(!shown.contains(ticket) && !shown.contains(tag), "{shown}");
+    };
+    macro_rules! hides {
+        ($letter:expr) => {
+            hides(&serde_json::to_string($letter).unwrap(), format!("{:?} {:#?}", $letter, $letter))
+        };
+    }
+    let mut owned = store.owned_proxy(1u8).await.unwrap();
+    owned.lend(async |lent| hides!(&lent)).await.unwrap();
+    owned.lend_mut(async |lent| hides!(&lent)).await.unwrap();
+    let handover = owned.hand_over().await.unwrap();
+    hides!(&handover);
+    store.evict(handover.key()).await.unwrap();
+    let error = handover.claim().await.unwrap_err();
+    hides(&serde_json::to_string(&handover).unwrap(), error.to_string());
 }
 
 #[tokio::test]

@@ -166,6 +166,7 @@ fn signalled_in_a_renewal() {
 
 #[tokio::test]
 async fn what_is_being_renewed_is_evicted_at_a_signal_too() {
+    proxystore::install(Trust::Registered);
     let dir = tempfile::tempdir().unwrap();
     let uri = format!("file://{}", dir.path().display());
     let store = Store::builder("left").uri(&uri).build().await.unwrap();
@@ -177,6 +178,7 @@ async fn what_is_being_renewed_is_evicted_at_a_signal_too() {
 #[tokio::test]
 async fn without_a_thread() {
     role!("shutdown::without_a_thread");
+    proxystore::install(Trust::Registered);
     let store = Store::open("local:///without-a-thread").await.unwrap();
     let scope = Scope::new();
     let error = store.put(&1).lifetime(&scope).await.unwrap_err();

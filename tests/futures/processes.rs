@@ -146,8 +146,18 @@ async fn who_is_not_known_is_not_lost() {
         let error = waiting.await.unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout, "{}: {error}", backend.scheme);
 
-        // In another process, where it is dropped unset.
-        let waiting = resolve(serde_json::from_str::<StoreFuture<u64>>(&bytes).unwrap().proxy());
+        // What comes from elsewhere and is not used says nothing, and asks nobody.
+        let received: StoreFuture<u64> = serde_json::from_str(&bytes).unwrap();
+        let (proxy, key) = (received.proxy(), received.key().clone());
+        drop(received);
+        proxystore::shutdown(SECOND).await;
+        assert!(!store.exists(&key).await.unwrap(), "{}", backend.scheme);
+
+        // What is claimed and dropped unset does.
+        let mut received: StoreFuture<u64> = serde_json::from_str(&bytes).unwrap();
+        received.claim().await.unwrap();
+        let waiting = resolve(proxy);
+        drop(received);
         assert_eq!(waiting.await.unwrap().unwrap_err().kind(), ErrorKind::Failed, "{}", backend.scheme);
     }
 }

@@ -85,7 +85,7 @@ struct Call {
 #[derive(Serialize, Deserialize)]
 enum Passed {
     Value { fingerprint: Option<[u8; 16]>, body: Bytes },
-    Proxy(Stored),
+    Proxy(Box<Stored>),
 }
 
 /// What comes back.
@@ -192,7 +192,7 @@ impl<E: Executor> StoreExecutor<E> {
             // Held until the call has ended.
             let (argument, _owner) = match ready(input, &self.should_proxy, &place).await? {
                 Ready::Value { fingerprint, body } => (Passed::Value { fingerprint, body }, None),
-                Ready::Owned(owner) => (Passed::Proxy(owner.proxy.factory().again()), Some(owner)),
+                Ready::Owned(owner) => (Passed::Proxy(owner.proxy.factory().again().into()), Some(owner)),
             };
             let results = self.should_proxy.clone();
             let call = Postcard::encode(&Call { function: function.name.into(), argument, results, place })?;

@@ -17,7 +17,7 @@ use crate::grant::Rights;
 use crate::pulse::{Life, Pulse, Watcher, beside, write_done};
 use crate::reference::Reference;
 use crate::wait::PRODUCER;
-use crate::{Codec, Postcard, Proxy, Registry, Store, Stored, background, envelope};
+use crate::{Codec, Postcard, Proxy, Store, Stored, background, envelope};
 
 pub use request::FutureRequest;
 
@@ -41,10 +41,10 @@ struct Terms {
 /// Whoever needs the value gets a [`proxy`](Self::proxy). The one who has this is the producer, and is known to live as
 /// long as its process does: when it dies, those who wait get `ProducerLost`, and when it drops this unset, `Failed`.
 ///
-/// Serializing hands the setter over: the bytes are it now, and dropping this one fails nothing. Decoding does no I/O;
-/// nobody is known to produce the value then, and those who wait do so until their timeout, unless the receiver
-/// [`claim`](Self::claim)s it. Send it to one receiver. A copy that is dropped unset fails the future in any process, so
-/// send proxies, and not this, to those who only wait.
+/// Serializing hands the setter over: the bytes are it now, and dropping this one fails nothing. A decoded one is inert:
+/// nobody is known to produce the value, and those who wait do so until their timeout, until the receiver
+/// [`claim`](Self::claim)s it; from then on its death is noticed, and dropping it fails the future. Dropping one that was
+/// neither claimed nor set does nothing.
 ///
 /// Awaiting it, or a reference to it, waits for the value as [`result`](Self::result) does.
 ///
@@ -65,15 +65,17 @@ pub struct StoreFuture<T, C = Postcard> {
 enum Setter {
     /// It fails; until then, this process says that it works on it.
     Producing(Pulse),
-    /// It fails.
-    Holding,
+    /// It fails: this process has begun to set it.
+    Setting,
+    /// Nothing: it came from elsewhere, and was not used yet.
+    Inert,
     /// Nothing: it was set, or handed over.
     Released,
 }
 
 impl<T, C> StoreFuture<T, C> {
     fn of(stored: Stored<C>, terms: Terms, setter: Setter) -> Self {
-        let travelled = AtomicBool::new(matches!(setter, Setter::Holding));
+        let travelled = AtomicBool::new(matches!(setter, Setter::Inert));
         let (stored, setter) = (Arc::new(stored), Mutex::new(setter));
         Self { stored, terms, setter, travelled, done: AtomicBool::new(false), target: PhantomData }
     }
@@ -115,15 +117,15 @@ impl<T, C> StoreFuture<T, C> {
     pub async fn fail(self, error: impl fmt::Display) -> Result<()> {
         let reason = error.to_string();
         let fail = async {
-            let store = self.stored.allowed(Rights::ALL).await?;
+            let store = self.begin().await?;
             let payload = envelope::seal_failure(self.key(), &reason)?;
             self.settle(&store, payload, self.terms.failure_ttl(&store)).await
         };
         fail.await.map_err(|error| self.stored.place(error, "fail"))
     }
 
-    /// Says that this process works on the value from now on: for a receiver that needs longer than a moment. When it
-    /// dies, whoever waits gets `ProducerLost`.
+    /// Says that this process works on the value from now on: what a receiver does first. When it dies, whoever waits
+    /// gets `ProducerLost`; when it drops this unset, `Failed`.
     ///
     /// Errors: `Exists` if it is set already; `Denied` at a store that signs; whatever the backend reports. This stays as
     /// it was then. Dropping the future may leave a record that goes silent.
@@ -141,6 +143,16 @@ impl<T, C> StoreFuture<T, C> {
         let pulse = claim.await.map_err(|error| self.stored.place(error, "claim"))?;
         *self.setter() = Setter::Producing(pulse);
         Ok(())
+    }
+
+    /// The store, if this may be set. From now on it fails when it is dropped.
+    async fn begin(&self) -> Result<Store> {
+        let store = self.stored.allowed(Rights::ALL).await?;
+        let mut setter = self.setter();
+        if let Setter::Inert = *setter {
+            *setter = Setter::Setting;
+        }
+        Ok(store)
     }
 
     /// Whether the producer has said that it is.
@@ -187,33 +199,30 @@ impl<T, C> StoreFuture<T, C> {
     fn finish(&self, reason: Option<&'static str>) {
         let pulse = match std::mem::replace(&mut *self.setter(), Setter::Released) {
             Setter::Producing(pulse) => Some(pulse),
-            Setter::Holding => None,
-            Setter::Released if reason.is_some() => return,
-            Setter::Released => None,
+            Setter::Setting => None,
+            Setter::Inert | Setter::Released if reason.is_some() => return,
+            Setter::Inert | Setter::Released => None,
         };
-        let (reference, terms) = (self.stored.reference().clone(), self.terms);
-        let store = self.stored.opened().cloned();
+        // Who has not been asked for its store has not been used.
+        let Some(store) = self.stored.opened().cloned() else { return };
+        let (key, terms) = (self.key().clone(), self.terms);
         let end = async move {
             if let Some(pulse) = pulse {
                 pulse.stop().await;
             }
-            let store = match store {
-                Some(store) => store,
-                None => Registry::global().open(&reference).await?,
-            };
             if let Some(reason) = reason {
                 let options = PutOptions {
                     mode: Mode::Create,
                     ttl: terms.failure_ttl(&store),
                     ..PutOptions::default()
                 };
-                let failure = envelope::seal_failure(&reference.key, reason)?;
-                match store.aside().await?.put(&reference.key, failure, &options).await {
+                let failure = envelope::seal_failure(&key, reason)?;
+                match store.aside().await?.put(&key, failure, &options).await {
                     Err(error) if error.kind() != ErrorKind::Exists => return Err(error),
                     _ => {}
                 }
             }
-            write_done(&store, &beside(&reference.key, PRODUCER)?).await
+            write_done(&store, &beside(&key, PRODUCER)?).await
         };
         // What is not said leaves those who wait with the end of the lease.
         let _ = background::finish(async {
@@ -230,7 +239,7 @@ impl<T, C: Codec<T>> StoreFuture<T, C> {
     /// has arrived all the same.
     pub async fn set(self, value: &T) -> Result<()> {
         let set = async {
-            let store = self.stored.allowed(Rights::ALL).await?;
+            let store = self.begin().await?;
             let fingerprint = C::schema().map(|schema| schema.fingerprint());
             let body = C::encode(value)?;
             let sealed = store.seal_under(self.key().clone(), C::ID, fingerprint, body).await?;
@@ -328,6 +337,6 @@ impl<'de, T, C> Deserialize<'de> for StoreFuture<T, C> {
             return Err(de::Error::custom("not a future: it is a reference to a value"));
         }
         let terms = Terms { ttl: ttl_ms.map(Duration::from_millis), lease: Duration::from_millis(lease_ms) };
-        Ok(Self::of(Stored::inert(future), terms, Setter::Holding))
+        Ok(Self::of(Stored::inert(future), terms, Setter::Inert))
     }
 }

@@ -109,6 +109,17 @@ fn schedule() -> Result<&'static Schedule> {
 impl Beat {
     /// Renews from now on; the first time when a quarter of its time is over.
     pub(crate) fn start(store: &Store, key: &Key, term: &Arc<Term>, renewal: Renewal) -> Result<Self> {
+        Self::after(term.ttl() / 4, store, key, term, renewal)
+    }
+
+    /// The same, the first time after `time`.
+    pub(crate) fn after(
+        time: Duration,
+        store: &Store,
+        key: &Key,
+        term: &Arc<Term>,
+        renewal: Renewal,
+    ) -> Result<Self> {
         let beat = Arc::new(Inner {
             store: store.clone(),
             key: key.clone(),
@@ -119,7 +130,7 @@ impl Beat {
             lost: AtomicBool::new(false),
             busy: tokio::sync::Mutex::new(()),
         });
-        schedule()?.add(&beat, Instant::now() + term.ttl() / 4);
+        schedule()?.add(&beat, Instant::now() + time);
         Ok(Self(beat))
     }
 
@@ -217,8 +228,9 @@ impl Schedule {
 
     async fn beat(&self, beat: Arc<Inner>) {
         let start = Instant::now();
-        let renewed = beat.renew().await;
+        // An end that is moved meanwhile counts from the next renewal on.
         let ttl = beat.term.ttl();
+        let renewed = beat.renew(ttl).await;
         match renewed {
             _ if beat.stopped.load(Ordering::Relaxed) || beat.term.is_over() => self.remove(&beat),
             Ok(true) => self.add(&beat, start + (ttl / 4).max(SHORTEST)),
@@ -230,12 +242,11 @@ impl Schedule {
 }
 
 impl Inner {
-    async fn renew(&self) -> Result<bool> {
+    async fn renew(&self, ttl: Duration) -> Result<bool> {
         let _busy = self.busy.lock().await;
         if self.stopped.load(Ordering::Relaxed) || self.term.is_over() {
             return Ok(false);
         }
-        let ttl = self.term.ttl();
         let renew = async {
             let connector = self.store.aside().await?;
             match &self.renewal {

@@ -202,7 +202,7 @@ impl Lending {
     /// Takes what the borrower has updated last into care.
     async fn adopt(&mut self) -> Result<()> {
         let Some(Updated { object, length }) = self.store.record(&self.new).await? else { return Ok(()) };
-        let key = Key::parse(&object)?;
+        let key = Key::parse(&object).map_err(|error| error.with_kind(ErrorKind::Corrupt))?;
         if self.adopted.as_ref().is_some_and(|adopted| adopted.key == key) {
             return Ok(());
         }

@@ -154,7 +154,7 @@ impl Members {
         for key in &keys {
             state.objects.entry((store.address(), key.clone())).or_insert_with(|| (store.clone(), None));
         }
-        Ok(Attaching { members: self.clone(), store: store.clone(), keys })
+        Ok(Attaching { members: self.clone(), store: store.clone(), keys, ttl: self.term.ttl() })
     }
 
     async fn add(self: &Arc<Self>, store: &Store, key: &Key) -> Result<()> {
@@ -200,6 +200,8 @@ pub(crate) struct Attaching {
     members: Arc<Members>,
     store: Store,
     keys: Vec<Key>,
+    /// With which they are put, even if the end is moved meanwhile.
+    ttl: Duration,
 }
 
 impl Attaching {
@@ -219,7 +221,8 @@ impl Attaching {
                 && beat.is_none()
                 && renewed
             {
-                *beat = Some(Beat::start(&self.store, &key, &members.term, Renewal::Touch)?);
+                let term = &members.term;
+                *beat = Some(Beat::after(self.ttl / 4, &self.store, &key, term, Renewal::Touch)?);
             }
         }
         Ok(())

@@ -60,7 +60,8 @@ impl Ticket {
 
     /// Puts it under a fresh key.
     pub(crate) async fn issue(&self, store: &Store, key: &Key) -> Result<()> {
-        store.put_record(key, self, Mode::Create, self.valid()).await
+        // What overwrites can be tried again when an answer was lost.
+        store.put_record(key, self, Mode::Overwrite, self.valid()).await
     }
 
     /// The ticket under `key`, if it is one for this use of this object.
@@ -163,7 +164,15 @@ impl Store {
         R: Serialize + DeserializeOwned + 'static,
     {
         let payload = self.call(Operation::Get, 0, |connector| connector.get(key)).await?;
-        payload.map(|payload| open::<R, Postcard>(key, payload)).transpose()
+        let record = payload.map(|payload| open::<R, Postcard>(key, payload)).transpose();
+        record.map_err(|error| match error.kind() {
+            // Of what stands there instead, nothing is told.
+            ErrorKind::Codec | ErrorKind::TypeMismatch => {
+                Error::new(ErrorKind::Corrupt, "what stands beside the object was written by somebody else")
+                    .hint("pass on what is lent or handed over as it is")
+            }
+            _ => error,
+        })
     }
 
     /// Claims under `key`: of all who try, in any processes, the first one is told `true`, each time it asks.

@@ -43,7 +43,7 @@ impl Functions {
             async move {
                 let argument = match call.argument {
                     Passed::Value { fingerprint, body } => decode(fingerprint, body).map(Arc::new)?,
-                    Passed::Proxy(argument) => Factory::<I>::resolve_async(&argument).await?,
+                    Passed::Proxy(argument) => Factory::<I>::resolve_async(&*argument).await?,
                 };
                 let result = run(argument).await?;
                 let answer = match ready(&result, &call.results, &call.place).await? {

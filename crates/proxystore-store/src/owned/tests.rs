@@ -1,15 +1,17 @@
 use std::sync::Arc;
 
-use proxystore_core::{Capabilities, Connector, ConnectorInfo, Payload, PutOptions, async_trait};
+use proxystore_core::{Capabilities, Connector, ConnectorInfo, Mode, Payload, PutOptions, async_trait};
 use proxystore_local::LocalConnector;
 
 use super::*;
 
-/// A backend that can do little.
+/// A backend of which the tests ask one thing.
 #[derive(Debug)]
 struct Plain {
     inner: LocalConnector,
     info: ConnectorInfo,
+    /// What each put must be.
+    asks: fn(&PutOptions) -> bool,
 }
 
 #[async_trait]
@@ -19,7 +21,7 @@ impl Connector for Plain {
     }
 
     async fn put(&self, key: &Key, value: Payload, options: &PutOptions) -> Result<()> {
-        assert_eq!(*options, PutOptions::default(), "it was asked for what it cannot do");
+        assert!((self.asks)(options), "{options:?} for {key}");
         self.inner.put(key, value, options).await
     }
 
@@ -31,6 +33,10 @@ impl Connector for Plain {
         self.inner.exists(key).await
     }
 
+    async fn touch(&self, key: &Key, ttl: Duration) -> Result<bool> {
+        self.inner.touch(key, ttl).await
+    }
+
     async fn evict(&self, key: &Key) -> Result<()> {
         self.inner.evict(key).await
     }
@@ -40,16 +46,35 @@ impl Connector for Plain {
     }
 }
 
-async fn plain() -> Store {
+async fn plain(create: bool, ttl: bool, asks: fn(&PutOptions) -> bool) -> Store {
     let inner = LocalConnector::new().unwrap();
     let mut info = inner.info().clone();
-    info.capabilities = Capabilities { create: false, ttl: false, ..info.capabilities };
-    Store::builder("plain").shared_connector(Arc::new(Plain { inner, info })).build().await.unwrap()
+    info.capabilities = Capabilities { create, ttl, ..info.capabilities };
+    Store::builder("plain").shared_connector(Arc::new(Plain { inner, info, asks })).build().await.unwrap()
+}
+
+#[tokio::test]
+async fn whatever_is_put_has_an_end() {
+    let store = plain(true, true, |options| options.ttl.is_some()).await;
+    let proxy = store.proxy(1u8).ttl(TTL).await.unwrap();
+    let mut owned = into_owned(proxy).await.unwrap();
+    owned.update(2).await.unwrap();
+    let clone = owned.clone_object().await.unwrap();
+    owned.lend(async |lent| lent.resolve_async().await.copied()).await.unwrap().unwrap();
+    owned.lend_mut(async |mut lent| lent.update(3).await).await.unwrap().unwrap();
+    let handover = clone.hand_over().await.unwrap();
+    assert_eq!(handover.claim().await.unwrap().resolve_async().await.unwrap(), &2);
+    assert_eq!(owned.resolve_async().await.unwrap(), &3);
 }
 
 #[tokio::test]
 async fn what_a_backend_cannot_do_is_said_before_anything_is_done() {
-    let store = plain().await;
+    for (create, ttl) in [(false, false), (true, false), (false, true)] {
+        cannot(plain(create, ttl, |options| options.mode == Mode::Overwrite).await).await;
+    }
+}
+
+async fn cannot(store: Store) {
     let mut owned = store.owned_proxy(1u8).await.unwrap();
     owned.update(2).await.unwrap();
     assert_eq!(owned.clone_object().await.unwrap().resolve_async().await.unwrap(), &2);

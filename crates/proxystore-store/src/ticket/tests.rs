@@ -147,7 +147,7 @@ async fn a_ticket_is_for_one_use_of_one_object() {
     assert_eq!(admitted(Kind::Lent, &ticket, &ticket).await, Err(ErrorKind::Denied));
     // A key of anything else, or of nothing.
     let other = store.put(&7u8).await.unwrap();
-    assert_eq!(admitted(Kind::Lent, &other, &object).await, Err(ErrorKind::TypeMismatch));
+    assert_eq!(admitted(Kind::Lent, &other, &object).await, Err(ErrorKind::Corrupt));
     assert_eq!(admitted(Kind::Lent, &object, &object).await, Err(ErrorKind::Expired));
     // Somebody has claimed it, and the ticket is gone.
     store.evict(&ticket).await.unwrap();
