@@ -93,8 +93,11 @@ async fn write(to: &mut (impl AsyncWriteExt + Unpin), message: &[u8]) -> std::io
 async fn read(from: &mut (impl AsyncReadExt + Unpin)) -> std::io::Result<Bytes> {
     let length = from.read_u32_le().await?;
     let mut message = Vec::new();
-    from.take(length.into()).read_to_end(&mut message).await?;
-    Ok(message.into())
+    // Room is made for what comes, and not for what is announced.
+    match from.take(length.into()).read_to_end(&mut message).await? as u64 == u64::from(length) {
+        true => Ok(message.into()),
+        false => Err(std::io::ErrorKind::UnexpectedEof.into()),
+    }
 }
 
 /// The life of a child process.

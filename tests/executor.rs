@@ -206,6 +206,61 @@ async fn whatever_fails_is_said_and_the_argument_goes() {
 }
 
 #[tokio::test]
+async fn a_worker_that_does_not_trust_the_store_says_so() {
+    // Nobody has registered it.
+    let (store, spy) = local().await.spied("untrusted").await;
+    let error = tasks(&store, ShouldProxy::always()).submit(SUM, &vec![1]).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Failed && error.message().contains("denied"), "{error}");
+    eventually(Duration::from_secs(20), || async { spy.calls(Op::EvictMany) == 1 }).await;
+    let results = ShouldProxy::of::<String>();
+    let error = tasks(&store, results).submit(REPEAT, &("ab".into(), 2)).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Failed && error.message().contains("denied"), "{error}");
+    assert_eq!(spy.calls(Op::Put), 1, "a result was put where the worker must not");
+}
+
+/// Keeps the calls.
+struct Keeps(Arc<Mutex<Vec<Bytes>>>);
+
+#[async_trait]
+impl Executor for Keeps {
+    async fn execute(&self, call: Bytes) -> Result<Bytes> {
+        self.0.lock().await.push(call.clone());
+        Ok(functions().run(call).await)
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_makes_no_sense_gets_an_answer() {
+    let backend = local().await;
+    let (store, spy, _registered) = place(&backend).await;
+    let calls = Arc::default();
+    for should_proxy in [ShouldProxy::never(), ShouldProxy::of::<Vec<u64>>()] {
+        let executor =
+            StoreExecutor::new(Keeps(Arc::clone(&calls)), store.clone()).should_proxy(should_proxy);
+        assert_eq!(*executor.submit(SUM, &vec![1, 2]).await.unwrap().resolve_async().await.unwrap(), 3);
+    }
+    let puts = spy.calls(Op::Put);
+    let functions = functions();
+    let run = async |call: Vec<u8>| {
+        let answer = tokio::time::timeout(Duration::from_secs(5), functions.run(call.into())).await;
+        assert!(!answer.expect("an answer in time").is_empty());
+    };
+    run(vec![0xff; 100]).await;
+    for call in calls.lock().await.iter() {
+        for i in 0..call.len() {
+            run(call[..i].to_vec()).await;
+            for bits in [0x01, 0x80, 0xff] {
+                let mut other = call.to_vec();
+                other[i] ^= bits;
+                run(other).await;
+            }
+        }
+    }
+    // Results by reference are what some of them ask for now; these are a number each.
+    assert!(spy.calls(Op::Put) - puts < 100);
+}
+
+#[tokio::test]
 async fn each_element_of_a_map_goes_its_own_way() {
     let backend = local().await;
     let (store, spy, _registered) = place(&backend).await;

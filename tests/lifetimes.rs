@@ -1,23 +1,20 @@
 //! Objects live as long as what they are attached to, over every connector.
 
+mod leases;
+mod processes;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use futures_util::future::join;
-use futures_util::stream::{self, StreamExt};
 use proxystore::{
     Connector, ConnectorInfo, Error, ErrorKind, Key, Lease, Lifetime, Mode, Payload, Process, Proxy, ProxyOr,
     PutOptions, Scope, Store, async_trait, shutdown,
 };
 use proxystore_testkit::cancel::{eventually, poll_and_drop};
 use proxystore_testkit::fault::{Fault, FaultConnector, Op};
-use proxystore_testkit::process::{self, Role};
-use proxystore_testkit::redis::RedisServer;
-use proxystore_testkit::role;
-use proxystore_testkit::wall_clock::WallClock;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use crate::stores::{self, backends};
 
@@ -251,40 +248,23 @@ async fn a_connector_that_panics_stops_nothing() {
     assert!(store.close().await.unwrap().is_complete());
 }
 
-/// Nothing depends on when the background thread notices it.
 #[tokio::test]
-async fn a_lease_that_is_over_refuses_at_once() {
-    let (store, stubborn) = stubborn(|| {
-        std::thread::sleep(Duration::from_millis(500));
-        Ok(())
-    })
-    .await;
-    let scope = Scope::with_ttl(Duration::from_millis(100));
-    scope.add_key(&store, &stubborn.key).await.unwrap();
-    let lease = Lease::new(Duration::from_millis(200)).unwrap();
-    stubborn.stubborn.store(true, Ordering::Relaxed);
-    sleep(Duration::from_millis(250)).await;
-    assert_eq!(store.put(&1).lifetime(&lease).await.unwrap_err().kind(), ErrorKind::Expired);
-    assert_eq!(lease.extend(Duration::from_secs(1)).unwrap_err().kind(), ErrorKind::Expired);
-    assert!(lease.done());
-}
-
-#[tokio::test]
-async fn a_lease_that_is_extended_at_the_last_moment_keeps_its_objects() {
+async fn a_backend_that_hangs_keeps_an_end_waiting_once() {
     let backend = stores::local().await;
-    let (store, faulty) = backend.spied("last-moment").await;
-    faulty.every(Op::Touch, Fault::Delay(Duration::from_millis(100)));
-    let lease = Lease::new(Duration::from_millis(300)).unwrap();
-    let key = store.put(&1).lifetime(&lease).await.unwrap();
-    faulty.next(Op::Put, Fault::Delay(Duration::from_millis(400)));
-    let being_put = store.put(&2).lifetime(&lease).into_future();
-    let extend = async {
-        sleep(Duration::from_millis(280)).await;
-        lease.extend(Duration::from_secs(3600)).unwrap();
-    };
-    let (being_put, ()) = join(being_put, extend).await;
-    sleep(Duration::from_secs(1)).await;
-    assert!(store.exists(&key).await.unwrap() && store.exists(&being_put.unwrap()).await.unwrap());
+    let (store, faulty) = backend.spied("hangs").await;
+    let scope = Scope::new();
+    let keys = store.put_many(&(0..600).collect::<Vec<u32>>()).lifetime(&scope).await;
+    let keys: Vec<Key> = keys.into_iter().map(Result::unwrap).collect();
+    faulty.every(Op::EvictMany, Fault::Hang);
+    let start = Instant::now();
+    let evictions = scope.end().await;
+    assert!(start.elapsed() < Duration::from_secs(15), "once for each batch: {:?}", start.elapsed());
+    assert_eq!((evictions.pending, evictions.error.unwrap().kind()), (600, ErrorKind::Timeout));
+    faulty.heal();
+    faulty.release();
+    for key in &keys {
+        goes(&store, key).await;
+    }
 }
 
 #[tokio::test]
@@ -309,44 +289,6 @@ async fn a_scope_keeps_its_objects_however_short_its_ttl() {
     let key = store.put(&1).lifetime(&scope).await.unwrap();
     sleep(Duration::from_millis(500)).await;
     assert!(store.exists(&key).await.unwrap());
-}
-
-#[tokio::test]
-async fn a_lease_ends_by_itself_sooner_or_later_as_it_is_told() {
-    for backend in backends().await {
-        let store = backend.store("leased").await;
-        let start = Instant::now();
-        let lease = Lease::new(Duration::from_millis(300)).unwrap();
-        let key = store.put(&1).lifetime(&lease).await.unwrap();
-        lease.extend(Duration::from_millis(300)).unwrap();
-        sleep_until(start + Duration::from_millis(450)).await;
-        assert!(!lease.done() && store.exists(&key).await.unwrap(), "{}", backend.scheme);
-        // A longer lease takes effect for what is attached already, and so does a shorter one.
-        lease.expire_in(Duration::from_secs(3600)).unwrap();
-        assert!(lease.remaining() > Duration::from_secs(3599));
-        sleep_until(start + Duration::from_millis(900)).await;
-        assert!(!lease.done() && store.exists(&key).await.unwrap(), "{}", backend.scheme);
-        lease.expire_in(Duration::from_millis(50)).unwrap();
-        goes(&store, &key).await;
-        assert!(lease.done() && lease.remaining().is_zero());
-        assert_eq!(lease.extend(Duration::from_secs(1)).unwrap_err().kind(), ErrorKind::Expired);
-        assert_eq!(lease.expire_in(Duration::from_secs(1)).unwrap_err().kind(), ErrorKind::Expired);
-
-        let lease = Lease::until(SystemTime::now() + Duration::from_secs(60)).unwrap();
-        assert!(lease.remaining() > Duration::from_secs(58) && lease.remaining() <= Duration::from_secs(60));
-        let key = store.put(&2).lifetime(&lease).await.unwrap();
-        lease.expire_at(SystemTime::UNIX_EPOCH).unwrap();
-        assert!(lease.done());
-        assert_eq!(lease.end().await.evicted, 0, "it had ended already");
-        goes(&store, &key).await;
-    }
-}
-
-#[tokio::test]
-async fn a_lease_longer_than_the_clock_never_ends() {
-    let lease = Lease::new(Duration::MAX).unwrap();
-    lease.extend(Duration::MAX).unwrap();
-    assert_eq!((lease.remaining(), lease.done()), (Duration::MAX, false));
 }
 
 #[tokio::test]
@@ -465,121 +407,6 @@ async fn a_live_holder_loses_nothing_by_two_lost_renewals() {
         }
         assert_eq!(scope.end().await.evicted, 50);
     }
-}
-
-const TTL: Duration = Duration::from_secs(1);
-
-/// A process that holds objects in all ways, until it is killed.
-#[tokio::test]
-async fn holder() {
-    role!("lifetimes::holder");
-    proxystore::install(proxystore::Trust::Registered);
-    let store = Store::open(std::env::var("STORE").unwrap()).await.unwrap();
-    let (scope, lease) = (Scope::with_ttl(TTL), Lease::new(TTL).unwrap());
-    let scoped = store.put(&1).lifetime(&scope).await.unwrap();
-    let leased = store.put(&2).lifetime(&lease).await.unwrap();
-    let owned = store.owned_proxy(3).ttl(TTL).await.unwrap();
-    let added = store.put(&4).await.unwrap();
-    scope.add_key(&store, &added).await.unwrap();
-    process::say(&format!("{scoped} {leased} {} {added}", owned.key()));
-    process::hear().await;
-    unreachable!("it is killed");
-}
-
-/// Kills a hundred holders, and gives the keys of what they held and when the last of them died.
-async fn kill_a_hundred(uri: &str, store: &Store) -> (Vec<Key>, Instant) {
-    let died = stream::iter(0..100)
-        .map(async |_| {
-            let mut holder = Role::spawn("lifetimes::holder", &[("STORE", uri)]);
-            let keys = holder.hear().await.expect("the keys");
-            let keys: Vec<Key> = keys.split(' ').map(|key| key.parse().unwrap()).collect();
-            // It is still there; what is renewed, is there for longer than its ttl.
-            assert!(store.exists(&keys[0]).await.unwrap());
-            holder.kill().await;
-            (keys, Instant::now())
-        })
-        .buffer_unordered(4)
-        .collect::<Vec<_>>()
-        .await;
-    let last = died.iter().map(|(_, died)| *died).max().unwrap();
-    (died.into_iter().flat_map(|(keys, _)| keys).collect(), last)
-}
-
-#[tokio::test]
-async fn killed_holders_leave_nothing_in_redis() {
-    proxystore::install(proxystore::Trust::Registered);
-    let Some(server) = RedisServer::start().await else { return };
-    let store = Store::builder("left").uri(server.uri()).build().await.unwrap();
-    let (keys, died) = kill_a_hundred(&server.uri(), &store).await;
-    sleep_until(died + TTL + Duration::from_secs(1)).await;
-    assert_eq!(keys.len(), 400);
-    assert!(gone(&store, &keys).await);
-}
-
-#[tokio::test]
-async fn killed_holders_leave_nothing_in_files() {
-    proxystore::install(proxystore::Trust::Registered);
-    let dir = tempfile::tempdir().unwrap();
-    let uri = format!("file://{}", dir.path().display());
-    let store = Store::builder("left").uri(&uri).build().await.unwrap();
-    let (keys, died) = kill_a_hundred(&uri, &store).await;
-    sleep_until(died + TTL + Duration::from_secs(1)).await;
-    assert_eq!(keys.len(), 400);
-    assert!(gone(&store, &keys).await);
-    // Nor on the disk, when it has been swept.
-    let config = proxystore::file::FileConfig { root: dir.path().into(), ..Default::default() };
-    let connector = proxystore::ConnectorConfig::connect(config, proxystore::Origin::Program).await.unwrap();
-    connector.sweep().await.unwrap();
-    let left =
-        files(dir.path()).into_iter().filter(|name| keys.iter().any(|key| name.contains(key.as_str())));
-    assert_eq!(left.collect::<Vec<_>>(), Vec::<String>::new());
-}
-
-fn files(dir: &std::path::Path) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
-        match entry.file_type().unwrap().is_dir() {
-            true => found.extend(files(&entry.path())),
-            false => found.push(entry.path().display().to_string()),
-        }
-    }
-    found
-}
-
-/// A holder whose wall clock jumps by an hour, to and fro, and the reader's does not.
-async fn a_holder_whose_clock_jumps(uri: &str) {
-    proxystore::install(proxystore::Trust::Registered);
-    let Some(clock) = WallClock::new() else { return };
-    let store = Store::builder("jumps").uri(uri).build().await.unwrap();
-    let environment = [&[("STORE", uri)], &clock.environment()[..]].concat();
-    let mut holder = Role::spawn("lifetimes::holder", &environment);
-    let keys = holder.hear().await.expect("the keys");
-    let keys: Vec<Key> = keys.split(' ').map(|key| key.parse().unwrap()).collect();
-    // The lease is over after its second, and the others are renewed for as long as the holder lives.
-    let renewed = [&keys[0], &keys[2], &keys[3]];
-    for jump in [3_600, 0, -3_600, 3_600] {
-        clock.set(jump);
-        sleep(TTL).await;
-        for key in renewed {
-            assert!(store.exists(key).await.unwrap(), "lost by a jump to {jump} s");
-        }
-    }
-    assert!(gone(&store, [&keys[1]]).await);
-    holder.kill().await;
-    sleep(TTL + Duration::from_secs(1)).await;
-    assert!(gone(&store, &keys).await);
-}
-
-#[tokio::test]
-async fn a_wall_clock_that_jumps_costs_nothing_in_redis() {
-    let Some(server) = RedisServer::start().await else { return };
-    a_holder_whose_clock_jumps(&server.uri()).await;
-}
-
-#[tokio::test]
-async fn a_wall_clock_that_jumps_costs_nothing_in_files() {
-    let dir = tempfile::tempdir().unwrap();
-    a_holder_whose_clock_jumps(&format!("file://{}", dir.path().display())).await;
 }
 
 /// A proxy that comes from elsewhere can be attached, too.

@@ -398,8 +398,10 @@ async fn a_claim_that_fails_half_way_is_made_again() {
         }
         for op in [Op::Exists, Op::Touch] {
             let handover = store.owned_proxy(vec![1u32]).await.unwrap().hand_over().await.unwrap();
-            faulty.next(op, Fault::Fail(Error::new(ErrorKind::Unavailable, "down")));
+            // The reaper looks, too, for what was there before.
+            faulty.every(op, Fault::Fail(Error::new(ErrorKind::Unavailable, "down")));
             assert_eq!(handover.claim().await.unwrap_err().kind(), ErrorKind::Unavailable);
+            faulty.heal();
             assert_eq!(handover.claim().await.unwrap().resolve_async().await.unwrap(), &[1]);
         }
     }
@@ -657,12 +659,9 @@ async fn what_is_given_up_half_way_leaves_one_owner() {
             assert_eq!(owned.resolve_async().await.unwrap(), &value);
 
             let key = owned.key().clone();
-            match poll_and_drop(owned.hand_over(), polls).await {
-                Some(handover) => {
-                    finished[4] = true;
-                    drop(handover.unwrap().claim().await.unwrap());
-                }
-                None => {}
+            if let Some(handover) = poll_and_drop(owned.hand_over(), polls).await {
+                finished[4] = true;
+                drop(handover.unwrap().claim().await.unwrap());
             }
             goes(&store, &key).await;
         }
@@ -776,6 +775,57 @@ async fn nothing_is_left_of_what_was_lent() {
     assert!(objects() > before);
     owned.evict().await;
     eventually(LONG, || async { objects() == before }).await;
+}
+
+/// What the letters of others can be put together to gives nobody more than he was given.
+#[tokio::test]
+async fn forged_letters_do_nothing() {
+    for backend in shared().await {
+        let store = registered(&backend.uri).await;
+        let other = store.owned_proxy(vec![7u32]).await.unwrap();
+        let mut owned = store.owned_proxy(vec![1u32]).await.unwrap();
+        let forged = |letter: &Value, field: &str, with: &Value| {
+            let mut letter = letter.clone();
+            letter[field] = with.clone();
+            letter.to_string()
+        };
+        let kind = |letter: &Value, kind: &str| forged(letter, "kind", &kind.into());
+        let theirs = other.lend(async |theirs| {
+            let theirs = serde_json::to_value(&theirs).unwrap();
+            let mine = owned.lend_mut(async |mine| {
+                let mine = serde_json::to_value(&mine).unwrap();
+                // For another use.
+                assert_eq!(update(kind(&theirs, "lent_mut")).await, Err(ErrorKind::Denied));
+                assert_eq!(claim(kind(&theirs, "handover")).await, Err(ErrorKind::Denied));
+                assert_eq!(claim(kind(&mine, "handover")).await, Err(ErrorKind::Denied));
+                // For another object.
+                assert_eq!(
+                    update(forged(&mine, "reference", &theirs["reference"])).await,
+                    Err(ErrorKind::Denied)
+                );
+                // What is no ticket, and what is none any more.
+                let object = &theirs["reference"]["key"];
+                assert_eq!(update(forged(&mine, "ticket", object)).await, Err(ErrorKind::Corrupt));
+                let nothing = Value::from(Key::random().unwrap().to_string());
+                assert_eq!(update(forged(&mine, "ticket", &nothing)).await, Err(ErrorKind::Expired));
+            });
+            mine.await.unwrap();
+        });
+        theirs.await.unwrap();
+        assert_eq!(owned.resolve_async().await.unwrap(), &[1]);
+        assert_eq!(other.resolve_async().await.unwrap(), &[7]);
+        assert!(store.exists(owned.key()).await.unwrap() && store.exists(other.key()).await.unwrap());
+    }
+}
+
+async fn update(letter: String) -> Result<(), ErrorKind> {
+    let mut lent: LentMut<Numbers> = serde_json::from_str(&letter).unwrap();
+    lent.update(vec![666]).await.map_err(|error| error.kind())
+}
+
+async fn claim(letter: String) -> Result<(), ErrorKind> {
+    let handover: Handover<Numbers> = serde_json::from_str(&letter).unwrap();
+    handover.claim().await.map(drop).map_err(|error| error.kind())
 }
 
 #[tokio::test]

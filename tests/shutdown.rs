@@ -60,10 +60,8 @@ fn runtime_shuts_down() {
         }
         tokio::task::yield_now().await;
     });
-    let start = Instant::now();
     drop(runtime);
     drop(guard);
-    process::say(&format!("{}", start.elapsed().as_millis()));
 }
 
 /// A panic unwinds out of `main`.
@@ -208,8 +206,6 @@ async fn play(name: &str, uri: &str, signal: Option<&str>) -> (i32, Option<Strin
         said = role.hear().await;
         let id = role.id().unwrap().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
-    } else if name == "runtime_shuts_down" {
-        said = role.hear().await;
     }
     let code = role.wait().await.code().expect("an exit, and no signal");
     let keys = std::fs::read_to_string(keys.path()).unwrap();
@@ -229,10 +225,9 @@ async fn ways_out(uri: &str) {
     proxystore::install(Trust::Registered);
     let store = Store::builder("left").uri(uri).build().await.unwrap();
 
-    let (code, took, keys) = play("runtime_shuts_down", uri, None).await;
+    // All within the two seconds that the guard waits.
+    let (code, _, keys) = play("runtime_shuts_down", uri, None).await;
     assert_eq!((code, keys.len(), left(&store, &keys).await), (0, 10_000, 0));
-    let took: u64 = took.unwrap().parse().unwrap();
-    println!("{uri}: 10000 evicted {took} ms after the runtime began to shut down");
 
     // The harness catches the panic, and ends with an error.
     for (role, wanted) in [("main_panics", 101), ("dropped_outside", 0), ("async_main", 0)] {

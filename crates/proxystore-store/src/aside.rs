@@ -53,3 +53,6 @@ impl Aside {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

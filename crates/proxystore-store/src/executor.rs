@@ -174,7 +174,8 @@ impl<E: Executor> StoreExecutor<E> {
         Self { should_proxy, ..self }
     }
 
-    /// Has `function` called with `input`, and gives its result.
+    /// Has `function` called with `input`, and gives its result. Takes as long as the executor does, which knows how long
+    /// a call may take.
     ///
     /// Errors: `Failed` with what the function says; `Codec` or `TooLarge` if the input cannot be passed; whatever the
     /// executor and the store report. Dropping the future evicts the argument; the call may go on in the worker, where

@@ -237,10 +237,16 @@ impl Store {
                 queue.doomed.drain(..size).collect::<Vec<_>>()
             };
             let keys: Vec<_> = batch.iter().map(|doomed| doomed.key.clone()).collect();
-            let results = self.evict_aside(&keys).await;
+            let results = self.evict_aside(&keys).await.unwrap_or_else(|error| {
+                // No answer at all: nobody waits for as long again for each of the next batches. They are first then.
+                let mut rest = Vec::from(std::mem::take(&mut self.reaper().queue().doomed));
+                rest.append(&mut batch);
+                batch = rest;
+                vec![Err(error); batch.len()]
+            });
             let mut again = Vec::new();
-            for (mut doomed, result) in batch.drain(..).zip(results) {
-                match result {
+            for (mut doomed, result) in batch.into_iter().zip(results) {
+                match result.map_err(|error| self.place(error, "evict", Some(&doomed.key))) {
                     Ok(true) => self.settle(&doomed, Outcome::Evicted),
                     Ok(false) => self.settle(&doomed, Outcome::Gone),
                     Err(error) if is_final(&error) || doomed.since.elapsed() > TRIED_FOR => {
@@ -278,8 +284,9 @@ impl Store {
         });
     }
 
-    /// Evicts objects by the connector of the background thread, and says of each whether it was there.
-    async fn evict_aside(&self, keys: &[Key]) -> Vec<Result<bool>> {
+    /// Evicts objects by the connector of the background thread, and says of each whether it was there. An error if it
+    /// gives no answer.
+    async fn evict_aside(&self, keys: &[Key]) -> Result<Vec<Result<bool>>> {
         let evict = async {
             let connector = self.aside().await?;
             let looks: Vec<_> = keys.iter().map(|key| connector.exists(key)).collect();
@@ -288,15 +295,10 @@ impl Store {
             // Who cannot be looked for may have been there.
             Ok(evicted.map(|(evicted, there)| evicted.map(|()| there.unwrap_or(true))).collect())
         };
-        let all: Result<Vec<_>> = background::call(ATTEMPT, evict).await;
-        let (mut results, missing) = match all {
-            Ok(results) => {
-                (results, Error::new(ErrorKind::Unexpected, "the connector gave no answer for this item"))
-            }
-            Err(error) => (Vec::new(), error),
-        };
-        results.resize_with(keys.len(), || Err(missing.clone()));
-        self.each("evict", keys, results)
+        let mut results: Vec<_> = background::call(ATTEMPT, evict).await?;
+        let missing = || Err(Error::new(ErrorKind::Unexpected, "the connector gave no answer for this item"));
+        results.resize_with(keys.len(), missing);
+        Ok(results)
     }
 }
 

@@ -30,10 +30,10 @@ pub fn letters(data: &[u8]) {
 
 /// What decodes from any format, if it does.
 fn read<T: Serialize + DeserializeOwned + Debug>(data: &[u8], shown: &str) -> Option<T> {
-    let binary = postcard::from_bytes(data).ok();
-    let text = serde_json::from_slice(data).ok();
-    let packed = rmp_serde::from_slice(data).ok();
-    [binary, text, packed].into_iter().flatten().inspect(|letter| whole::<T>(letter, shown)).last()
+    let binary = || postcard::from_bytes::<T>(data).ok();
+    let text = || serde_json::from_slice(data).ok();
+    let packed = || rmp_serde::from_slice(data).ok();
+    binary().or_else(text).or_else(packed).inspect(|letter| whole(letter, shown))
 }
 
 fn whole<T: Serialize + DeserializeOwned + Debug>(letter: &T, shown: &str) {

@@ -31,7 +31,7 @@ impl ShouldProxy {
         Self(Rule::Never)
     }
 
-    /// All.
+    /// All: even a proxy, which would travel as it is by its size.
     pub const fn always() -> Self {
         Self(Rule::Always)
     }
