@@ -3,6 +3,11 @@
 //! What must happen whatever becomes of the program's own runtimes happens here: evictions that destructors ask for,
 //! and renewals. A task that is spawned in a destructor while its runtime shuts down would never run.
 
+pub(crate) mod aside;
+pub(crate) mod heartbeat;
+pub(crate) mod pulse;
+pub(crate) mod reaper;
+
 use std::future::{Future, pending};
 use std::io;
 use std::panic::AssertUnwindSafe;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use proxystore_core::{Connector, Origin, Policy, Result, Transform, Uri, WithPolicy, WithTransform};
 
-use crate::aside::Again;
+use crate::background::aside::Again;
 use crate::grant::Signer;
 use crate::layers::with_transforms;
 use crate::reference::check_name;

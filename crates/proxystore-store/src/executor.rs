@@ -13,8 +13,8 @@ use proxystore_core::{Error, ErrorKind, KeyHint, Result, Tags};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::hold::Manner;
 use crate::lifetime::TTL;
+use crate::owned::hold::Manner;
 use crate::request::Fate;
 use crate::schema::{self, Fingerprint};
 use crate::stored::type_mismatch;

@@ -1,5 +1,8 @@
 //! Values that are passed on before they exist.
 
+pub(crate) mod polling;
+pub(crate) mod wait;
+
 mod request;
 
 use std::fmt;
@@ -13,10 +16,10 @@ use std::time::Duration;
 use proxystore_core::{Error, ErrorKind, Factory, Id, Key, Mode, Operation, Payload, PutOptions, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::background::pulse::{Life, Pulse, Watcher, beside, write_done};
+use crate::future::wait::PRODUCER;
 use crate::grant::Rights;
-use crate::pulse::{Life, Pulse, Watcher, beside, write_done};
 use crate::reference::Reference;
-use crate::wait::PRODUCER;
 use crate::{Codec, Postcard, Proxy, Store, Stored, background, envelope};
 
 pub use request::FutureRequest;

@@ -17,7 +17,7 @@ use futures_util::future::join_all;
 use proxystore_core::{Error, Key, Result};
 use tokio::time::Instant;
 
-use crate::heartbeat::{Beat, Renewal, Term};
+use crate::background::heartbeat::{Beat, Renewal, Term};
 use crate::{Evictions, Proxy, Store};
 
 pub use lease::Lease;

@@ -1,5 +1,12 @@
 //! Owners: each of them has one object, which goes when the owner does.
 
+pub(crate) mod borrowed;
+pub(crate) mod handover;
+pub(crate) mod hold;
+pub(crate) mod lend;
+pub(crate) mod lent;
+pub(crate) mod ticket;
+
 use std::fmt;
 use std::future::IntoFuture;
 use std::marker::PhantomData;
@@ -9,11 +16,11 @@ use std::time::Duration;
 
 use proxystore_core::{Error, ErrorKind, Id, Key, Operation, Result, Tags};
 
-use crate::borrowed::{RefMutProxy, RefProxy};
+use crate::background::pulse::beside;
 use crate::grant::Rights;
-use crate::hold::{Hold, Manner};
 use crate::lifetime::TTL;
-use crate::pulse::beside;
+use crate::owned::borrowed::{RefMutProxy, RefProxy};
+use crate::owned::hold::{Hold, Manner};
 use crate::request::{Answer, Fate};
 use crate::{Codec, Evictions, Postcard, Proxy, Store, envelope};
 

@@ -29,8 +29,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::TraceParent;
 use crate::codec::{format_id, format_name};
+use crate::future::polling::Polling;
 use crate::grant::Grant;
-use crate::polling::Polling;
 use crate::schema::Fingerprint;
 
 const VERSION: u8 = 1;

@@ -10,7 +10,7 @@ use proxystore_core::{
 };
 use tokio::sync::OnceCell;
 
-use crate::aside::Again;
+use crate::background::aside::Again;
 use crate::layers::{Layers, with_transforms, wrap_in};
 use crate::reference::{Identity, Reference, Spec};
 use crate::trust::covers;

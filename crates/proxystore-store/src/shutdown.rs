@@ -8,9 +8,10 @@ use proxystore_core::{Error, ErrorKind, Result};
 use tokio::runtime::Handle;
 
 #[cfg(feature = "signal")]
-use crate::heartbeat;
+use crate::background::heartbeat;
+use crate::background::reaper;
 use crate::lifetime::end_process;
-use crate::{Evictions, background, reaper};
+use crate::{Evictions, background};
 
 /// Ends the [`Process`](crate::Process) lifetime, and waits until all evictions of this process have ended, those of
 /// dropped lifetimes and owners included, or `deadline` is over. Says what came of them since the call; what is pending

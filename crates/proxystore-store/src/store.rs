@@ -10,13 +10,13 @@ use futures_util::future::join;
 use proxystore_core::{Connector, Error, ErrorKind, Key, Operation, Origin, Result, Transfer, Uri};
 use tokio::sync::Notify;
 
-use crate::aside::{Again, Aside};
+use crate::background::aside::{Again, Aside};
+use crate::background::reaper::Reaper;
 use crate::builder::{Named, StoreBuilder};
 use crate::cache::{Cache, Forget};
 use crate::envelope;
 use crate::grant::Signer;
 use crate::metrics::{Counter, Metrics, Recorder, Timer};
-use crate::reaper::Reaper;
 use crate::reference::Identity;
 use crate::{Evictions, Registry, StoreConfig, rt};
 

@@ -13,10 +13,11 @@ use tokio::time::timeout_at;
 
 use crate::cache::Flight;
 use crate::codec::format_name;
+use crate::future::wait;
 use crate::grant::Rights;
 use crate::metrics::Timer;
 use crate::reference::{Reference, half};
-use crate::{Codec, Postcard, Registry, Store, schema, trace, wait};
+use crate::{Codec, Postcard, Registry, Store, schema, trace};
 
 /// A key, with what is needed to find its store again in another process: the factory behind every proxy that a
 /// store makes.

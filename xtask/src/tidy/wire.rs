@@ -12,10 +12,10 @@ const TYPES: &[&str] = &[
     "crates/proxystore-layers/src/encrypt/header.rs",
     "crates/proxystore-store/src/envelope.rs",
     "crates/proxystore-store/src/grant.rs",
-    "crates/proxystore-store/src/polling.rs",
-    "crates/proxystore-store/src/pulse.rs",
+    "crates/proxystore-store/src/future/polling.rs",
+    "crates/proxystore-store/src/background/pulse.rs",
     "crates/proxystore-store/src/reference.rs",
-    "crates/proxystore-store/src/ticket.rs",
+    "crates/proxystore-store/src/owned/ticket.rs",
     "crates/proxystore-store/src/traceparent.rs",
 ];
 /// What they were when somebody last looked at the golden bytes beside it: a hash and a path on each line.

@@ -9,10 +9,10 @@ use std::time::Duration;
 use proxystore_core::{Backoff, Error, ErrorKind, KeyHint, Result};
 
 use super::{Setter, StoreFuture, Terms};
-use crate::polling::Polling;
-use crate::pulse::{Pulse, beside};
+use crate::background::pulse::{Pulse, beside};
+use crate::future::polling::Polling;
+use crate::future::wait::PRODUCER;
 use crate::reference::Reference;
-use crate::wait::PRODUCER;
 use crate::{Codec, Postcard, Store, Stored};
 
 /// How long a producer may be silent before it counts as dead, unless told otherwise.

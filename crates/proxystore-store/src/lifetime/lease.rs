@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Lifetime, Members, TTL, private};
 use crate::background;
-use crate::heartbeat::Term;
+use crate::background::heartbeat::Term;
 
 /// Objects that live until a moment that may be moved: Python ProxyStore's `LeaseLifetime`.
 ///

@@ -6,7 +6,7 @@ use proxystore_core::{Error, ErrorKind};
 
 use super::{Members, TTL, private};
 use crate::Evictions;
-use crate::heartbeat::Term;
+use crate::background::heartbeat::Term;
 
 /// Objects that live until [`shutdown`](crate::shutdown()), or a minute longer than the process if that does not happen:
 /// Python ProxyStore's `StaticLifetime`. All values of this type are the same lifetime; after a shutdown it begins anew.

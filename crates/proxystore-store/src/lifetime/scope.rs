@@ -8,8 +8,8 @@ use proxystore_core::{Error, ErrorKind};
 
 use super::private;
 use super::{Members, TTL};
-use crate::heartbeat::Term;
-use crate::pulse::SHORTEST_LEASE;
+use crate::background::heartbeat::Term;
+use crate::background::pulse::SHORTEST_LEASE;
 
 /// Objects that live until [`end`](crate::Lifetime::end) is awaited or this is dropped: Python ProxyStore's
 /// `ContextLifetime`.

@@ -2,8 +2,8 @@ use proptest::prelude::*;
 use proxystore_core::Backoff;
 
 use super::*;
+use crate::future::polling::any_polling;
 use crate::grant::any_grant;
-use crate::polling::any_polling;
 
 fn by_name() -> Reference {
     Reference {

@@ -13,9 +13,9 @@ use futures_util::future::{BoxFuture, Either, join, select};
 use proxystore_core::{Backoff, Error, ErrorKind, Key, Operation, Payload, Result, Watch};
 use tokio::time::{Instant, timeout_at};
 
+use crate::background::pulse::{Life, Watcher, beside};
 use crate::cache::{Loaded, News, Slot};
 use crate::metrics::Counter;
-use crate::pulse::{Life, Watcher, beside};
 use crate::{Codec, Store};
 
 /// Beside the key of a future.

@@ -8,10 +8,10 @@ use std::time::Duration;
 use proxystore_core::{Error, ErrorKind, Key, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::background::pulse::{SHORTEST_LEASE, beside};
 use crate::grant::Rights;
-use crate::hold::Hold;
-use crate::pulse::{SHORTEST_LEASE, beside};
-use crate::ticket::{Claimant, Kind, Ticket, Wire, claim_key, claimed, gone};
+use crate::owned::hold::Hold;
+use crate::owned::ticket::{Claimant, Kind, Ticket, Wire, claim_key, claimed, gone};
 use crate::{Codec, OwnedProxy, Postcard, Proxy, Stored};
 
 /// How long an object waits for its new owner.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use proxystore_core::{Error, ErrorKind, Key, PutOptions, Result, Tags};
 
-use crate::heartbeat::{Beat, Renewal, Term};
-use crate::pulse::SHORTEST_LEASE;
+use crate::background::heartbeat::{Beat, Renewal, Term};
+use crate::background::pulse::SHORTEST_LEASE;
 use crate::request::How;
 use crate::{Codec, Evictions, Store};
 

@@ -9,11 +9,11 @@ use futures_util::future::{Either, select};
 use proxystore_core::{Error, ErrorKind, Key, Result};
 use tokio::time::sleep;
 
-use crate::heartbeat::{Beat, Renewal, Term};
-use crate::hold::Hold;
-use crate::pulse::{Life, Watcher, beside};
+use crate::background::heartbeat::{Beat, Renewal, Term};
+use crate::background::pulse::{Life, Watcher, beside};
+use crate::owned::hold::Hold;
+use crate::owned::ticket::{Kind, Ticket, Updated, claim_key, kept};
 use crate::request::Fate;
-use crate::ticket::{Kind, Ticket, Updated, claim_key, kept};
 use crate::{Codec, Lent, LentMut, OwnedProxy, Proxy, Store};
 
 impl<T, C> OwnedProxy<T, C>

@@ -9,8 +9,8 @@ use proxystore_core::{Error, ErrorKind, Id, Key, Operation, Payload, PutOptions,
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 
+use crate::background::heartbeat::{Beat, Renewal, Term};
 use crate::envelope::{self, Header};
-use crate::heartbeat::{Beat, Renewal, Term};
 use crate::{Codec, Format, Postcard, Store, background};
 
 /// How long a record stays when nobody writes it any more, at least: waiters are to find it.

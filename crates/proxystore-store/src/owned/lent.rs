@@ -6,11 +6,11 @@ use proxystore_core::{Key, Mode, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::sync::OnceCell;
 
+use crate::background::pulse::{Pulse, beside};
 use crate::grant::Rights;
-use crate::hold::{Hold, Manner};
-use crate::pulse::{Pulse, beside};
+use crate::owned::hold::{Hold, Manner};
+use crate::owned::ticket::{Claimant, Kind, Ticket, Updated, Wire, claim_key, claimed, gone, kept};
 use crate::request::Fate;
-use crate::ticket::{Claimant, Kind, Ticket, Updated, Wire, claim_key, claimed, gone, kept};
 use crate::{Codec, Postcard, Proxy, Store, Stored};
 
 /// A shared borrow for another task or process, which [`OwnedProxy::lend`](crate::OwnedProxy::lend) gives. It is serde,

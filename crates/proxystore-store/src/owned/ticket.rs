@@ -8,10 +8,10 @@ use proxystore_core::{Error, ErrorKind, Id, Key, KeyHint, Mode, Operation, PutOp
 use serde::de::{self, DeserializeOwned};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::background::pulse::{SHORTEST_LEASE, beside};
 use crate::envelope::{self, Header};
-use crate::hold::Manner;
 use crate::load::open;
-use crate::pulse::{SHORTEST_LEASE, beside};
+use crate::owned::hold::Manner;
 use crate::reference::Reference;
 use crate::{Codec, Format, Postcard, Store};
 
