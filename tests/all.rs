@@ -8,6 +8,7 @@ mod faults;
 mod futures;
 mod lifetimes;
 mod metrics;
+mod multi;
 mod operations;
 mod ownership;
 mod redaction;

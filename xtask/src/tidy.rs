@@ -16,6 +16,7 @@ const MAX_LINES: usize = 450;
 const CONNECTORS: &[(&str, &[&str])] = &[
     ("proxystore-local", &["lib.rs", "config.rs", "connector.rs", "watch.rs"]),
     ("proxystore-file", &["lib.rs", "config.rs", "connector.rs", "error.rs", "watch.rs"]),
+    ("proxystore-multi", &["lib.rs", "config.rs", "connector.rs"]),
     ("proxystore-redis", &["lib.rs", "config.rs", "connector.rs", "error.rs", "watch.rs"]),
 ];
 

@@ -43,7 +43,7 @@ pub use bytes::Bytes;
 
 pub use backoff::{Backoff, Delays};
 pub use connector::{Capabilities, Connector, ConnectorInfo, KeyHint, Mode, PutOptions, Reach, Tags};
-pub use driver::{ConnectorConfig, Driver, Origin};
+pub use driver::{ConnectorConfig, Driver, Opener, Origin};
 pub use error::{Error, ErrorKind, Result};
 pub use factory::{DynFactory, Factory, Value};
 pub use key::{Id, Key};

@@ -168,6 +168,13 @@ fn variable(password: &Secret) -> Option<&str> {
     name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_').then_some(name)
 }
 
+/// Whether an option's value is a URI with a password that would be shown with it.
+fn hides_password(value: &str) -> bool {
+    let Some((_, rest)) = value.split_once("://") else { return false };
+    let password = rest.rsplit_once('@').and_then(|(user_info, _)| user_info.split_once(':'));
+    password.is_some_and(|(_, password)| variable(&Secret::new(password)).is_none())
+}
+
 impl FromStr for Uri {
     type Err = Error;
 
@@ -226,8 +233,11 @@ fn parse(text: &str) -> Result<Uri, &'static str> {
     uri.path = parse_path(path)?;
     for pair in query.into_iter().flat_map(|query| query.split('&')) {
         let (name, value) = pair.split_once('=').ok_or("an option is not of the form name=value")?;
-        let name = decode(name)?;
-        if name.is_empty() || uri.options.insert(name, decode(value)?).is_some() {
+        let (name, value) = (decode(name)?, decode(value)?);
+        if hides_password(&value) {
+            return Err("an option is a URI with a password (name a variable: ${NAME})");
+        }
+        if name.is_empty() || uri.options.insert(name, value).is_some() {
             return Err("an option has no name, or is given twice");
         }
     }

@@ -186,7 +186,8 @@ impl StoreBuilder {
             Some(connector) => (with_transforms(connector, self.transforms)?, None),
             None => {
                 let (registry, uri) = (self.registry.clone(), config.uri.clone());
-                let again = Again { registry, uri, transforms: self.transforms };
+                let origin = Origin::Program;
+                let again = Again { registry, uri, transforms: self.transforms, origin };
                 (self.registry.connect(&again.uri, &again.transforms, Origin::Program).await?, Some(again))
             }
         };

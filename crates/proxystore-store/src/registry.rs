@@ -16,6 +16,10 @@ use crate::reference::{Identity, Reference, Spec};
 use crate::trust::covers;
 use crate::{Proxy, Store, StoreConfig, Stored, Trust};
 
+use self::children::Children;
+
+mod children;
+
 /// Finds the store of a reference: drivers by scheme, stores by name, and one rule of [`Trust`].
 ///
 /// There is a [global](Self::global) one, which everything uses unless told otherwise. A registry is a handle; clones
@@ -207,7 +211,8 @@ impl Registry {
         origin: Origin,
     ) -> Result<Arc<dyn Connector>> {
         let (place, transforms) = self.read().layers.dissect(uri, own)?;
-        let connector = self.driver(&place)?.open(&place, origin).await?;
+        let opener = Arc::new(Children { registry: self.clone(), origin });
+        let connector = self.driver(&place)?.open_over(&place, origin, opener).await?;
         with_transforms(connector, transforms)
     }
 
@@ -226,19 +231,23 @@ impl Registry {
         state.open().find(|store| store.identity() == identity).cloned()
     }
 
-    /// The registered store that signs its references to this place, whatever its name and transforms.
+    /// The registered store that signs its references to this place, or to one that both are made of, whatever its name
+    /// and transforms.
     fn signing_at(&self, uri: &Uri) -> Option<Store> {
         let state = self.read();
-        let bare = |uri: &Uri| uri.public().without_option(WithTransform::OPTION);
-        let place = bare(uri);
-        state
-            .open()
-            .find(|store| store.signer().is_some() && bare(&store.connector().info().uri) == place)
-            .cloned()
+        let places = state.places(uri);
+        let signs = |store: &&Store| {
+            let theirs = || state.places(&store.connector().info().uri);
+            store.signer().is_some() && theirs().iter().any(|place| places.contains(place))
+        };
+        state.open().find(signs).cloned()
     }
 
     /// `store`, or the one that signs at its place: a reference goes round no signature by another name or transform.
     fn guarded(&self, store: Store) -> Result<Store> {
+        if store.signer().is_some() {
+            return Ok(store);
+        }
         let uri = &store.connector().info().uri;
         match self.signing_at(uri) {
             Some(signing) if signing.identity() == store.identity() => Ok(signing),
@@ -255,7 +264,13 @@ impl Registry {
     /// The canonical form of `uri`. Credentials are no part of it, and are not looked up for it.
     fn identity_uri(&self, uri: &Uri) -> Result<Uri> {
         let (place, transforms) = self.read().layers.dissect(&uri.public(), &[])?;
-        self.driver(&place)?.identity(&place).map(|place| WithTransform::identity(&place, &transforms))
+        // The place of a child that is for other hosts may be of a kind that is not known here.
+        let child = |child: &Uri| match self.identity_uri(child) {
+            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(child.public()),
+            identity => identity,
+        };
+        let place = self.driver(&place)?.identity_over(&place, &child)?;
+        Ok(WithTransform::identity(&place, &transforms))
     }
 
     /// The store that a reference means, if this process may use it.
@@ -292,7 +307,8 @@ impl Registry {
             // The sender's name for it is not ours: metrics and spans have a name that follows from the place.
             let mut config = StoreConfig::new(Store::name_of(uri), uri.clone());
             config.cache.bytes = FOREIGN_CACHE;
-            let again = Again { registry: self.clone(), uri: opened.clone(), transforms: Vec::new() };
+            let origin = Origin::Reference;
+            let again = Again { registry: self.clone(), uri: opened.clone(), transforms: Vec::new(), origin };
             Ok(Store::over(self.with_policies(connector, &config.name), config, None, Some(again)))
         };
         let store = cell.get_or_try_init(connect).await?;
@@ -306,11 +322,16 @@ impl Registry {
     }
 
     /// The URI to open in place of `uri`: that of the rule that allows it, with its credentials and settings.
+    ///
+    /// What is made of other connectors is no place of its own: each of these has to be allowed when it is opened.
     fn allowed(&self, name: &str, uri: &Uri) -> Result<Uri> {
+        if self.has_children(uri) {
+            return self.canonical(name, uri).map(|()| uri.clone());
+        }
         let trust = self.read().trust.clone();
         let rules = match &trust {
-            Trust::Registered => &[][..],
-            Trust::Allow(rules) => rules,
+            Trust::Registered => Vec::new(),
+            Trust::Allow(rules) => self.parts(rules),
             Trust::Any => return self.canonical(name, uri).map(|()| uri.clone()),
         };
         // A rule that cannot be understood here covers nothing, and spoils no other.

@@ -76,7 +76,8 @@ impl Store {
         }
         let name = Self::name_of(place);
         let connector = registry.with_policies(connector, &name);
-        let again = Again { registry: registry.clone(), uri: uri.clone(), transforms: Vec::new() };
+        let origin = Origin::Program;
+        let again = Again { registry: registry.clone(), uri: uri.clone(), transforms: Vec::new(), origin };
         let store = Self::over(connector, StoreConfig::new(name, uri), None, Some(again));
         match registry.register(&store) {
             Ok(()) => Ok(store),

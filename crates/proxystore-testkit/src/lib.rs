@@ -117,6 +117,7 @@
 //! | [`fault`] | a connector around yours that fails, hangs, delays or damages on demand, and counts calls |
 //! | [`tcp_proxy`] | a TCP proxy with black holes, resets, slices and refusals, switched while it runs |
 //! | [`redis`] | a real Redis server for the length of a test |
+//! | `s3` (feature `s3`) | an S3 server in the process, with faults on demand |
 //! | [`process`] | the test binary once more, as another process to talk to, and to kill at a named point |
 //! | [`wall_clock`] | a wall clock for such a process, set while it runs |
 //! | [`cancel`] | dropping a future at each of its await points; waiting for what must come |
@@ -139,6 +140,8 @@ pub mod conformance;
 pub mod fault;
 pub mod process;
 pub mod redis;
+#[cfg(feature = "s3")]
+pub mod s3;
 pub mod sample;
 pub mod skip;
 pub mod tcp_proxy;

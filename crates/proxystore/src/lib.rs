@@ -22,7 +22,7 @@
 //! ```
 //!
 //! # Features
-//! `local` and `file` are on by default; `redis`, `redis-tls`, `redis-cluster`, `json`, `msgpack`, `zstd`, `lz4`,
+//! `local` and `file` are on by default; `multi`, `redis`, `redis-tls`, `redis-cluster`, `s3`, `json`, `msgpack`, `zstd`, `lz4`,
 //! `encrypt`, `blocking`, `metrics`, `tracing`, `signal`, or `full`. A feature that names a connector is a module here, a crate
 //! `proxystore-…` and a URI scheme.
 
@@ -30,8 +30,9 @@
 pub use proxystore_core::Transparent;
 pub use proxystore_core::{
     Backoff, Bytes, Capabilities, Connector, ConnectorConfig, ConnectorInfo, Driver, DynFactory, Error,
-    ErrorKind, Factory, Id, Key, KeyHint, KeyRing, Keys, Mode, Options, Origin, Payload, Policy, PutOptions,
-    Reach, Resolve, Result, Secret, SecretKey, Tags, Transfer, Transform, Uri, Value, Watch, async_trait,
+    ErrorKind, Factory, Id, Key, KeyHint, KeyRing, Keys, Mode, Opener, Options, Origin, Payload, Policy,
+    PutOptions, Reach, Resolve, Result, Secret, SecretKey, Tags, Transfer, Transform, Uri, Value, Watch,
+    async_trait,
 };
 pub use proxystore_store::*;
 
@@ -45,8 +46,12 @@ pub use proxystore_core;
 pub use proxystore_file as file;
 #[cfg(feature = "local")]
 pub use proxystore_local as local;
+#[cfg(feature = "multi")]
+pub use proxystore_multi as multi;
 #[cfg(feature = "redis")]
 pub use proxystore_redis as redis;
+#[cfg(feature = "s3")]
+pub use proxystore_s3 as s3;
 
 /// Makes the connectors and compressions of the enabled features known to the [global registry](Registry::global),
 /// gives the stores that are opened from now on the [standard policies](layers::Policies::standard), and says which
@@ -68,8 +73,12 @@ pub fn install(trust: Trust) {
     registry.install(local::DRIVER);
     #[cfg(feature = "file")]
     registry.install(file::DRIVER);
+    #[cfg(feature = "multi")]
+    registry.install(multi::DRIVER);
     #[cfg(feature = "redis")]
     registry.install(self::redis::DRIVER);
+    #[cfg(feature = "s3")]
+    registry.install(s3::DRIVER);
     #[cfg(feature = "zstd")]
     registry.install_transform(layers::Compress::zstd());
     #[cfg(feature = "lz4")]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use proxystore_core::{ConnectorConfig, Uri};
 use proxystore_file::FileConfig;
 use proxystore_local::LocalConfig;
+use proxystore_multi::MultiConfig;
 use proxystore_redis::RedisConfig;
 use serde::Serialize;
 
@@ -43,10 +44,29 @@ fn parse(text: &str) {
     check::teaches(&misplaced.options(&["prefix"]).unwrap_err());
     check::teaches(&FileConfig::from_uri(&misplaced).unwrap_err());
     check::teaches(&LocalConfig::from_uri(&misplaced).unwrap_err());
+    check::teaches(&MultiConfig::from_uri(&misplaced).unwrap_err());
     check::teaches(&RedisConfig::from_uri(&misplaced).unwrap_err());
     config::<FileConfig>(&uri);
     config::<LocalConfig>(&uri);
+    config::<MultiConfig>(&uri);
     config::<RedisConfig>(&uri);
+    child(&uri);
+}
+
+/// As the child of a store that is made of several it shows no password: with a literal one, it is not taken.
+fn child(uri: &Uri) {
+    let with_child = |child: &str| Uri::new("multi").with_host("a", None).with_option("a", child).to_string();
+    let nested = with_child(&uri.public().to_string());
+    if let Ok(nested) = nested.parse::<Uri>() {
+        config::<MultiConfig>(&nested);
+    }
+    if uri.has_credentials() {
+        let literal = uri.to_string().replacen("***@", &format!("app:{CANARY}@"), 1);
+        match with_child(&literal).parse::<Uri>() {
+            Ok(nested) => panic!("a password would be shown: {nested}"),
+            Err(error) => check::teaches(&error),
+        }
+    }
 }
 
 fn canonical(uri: &Uri) {
@@ -95,6 +115,8 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         "rediss://user:${PASSWORD}@[2001:db8::1]:1/?ca=/etc/ca.pem",
         "file:///var/lib/ob%20jects/%C3%A9?durability=power&sweep=1h",
         "local:///images",
+        "multi://ram,far?ram=local:///near&far=redis://app:${PW}@h/0%3Fprefix=p&far.near=ram&far.keep=5m&far.min=10",
+        "multi://a,b?a=local:///a&b=file:///b&a.max=65536&b.subset=x,y&b.superset=z&b.hosts=n.*%20m&fallback=yes",
         "local://process/images/",
         "x+y-z.0://a_b@h/%41?%26=%3D&c=1:2,3@4",
     ];

@@ -61,6 +61,7 @@ fn nothing_is_repaired_that_could_lead_elsewhere() {
         rejected(text);
     }
     rejected(&format!("file:///{}", "a".repeat(MAX_LEN)));
+    rejected("multi://a?a=redis://app:hunter2@host/0");
 }
 
 #[test]

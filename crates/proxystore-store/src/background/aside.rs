@@ -12,6 +12,7 @@ pub(crate) struct Again {
     pub(crate) registry: Registry,
     pub(crate) uri: Uri,
     pub(crate) transforms: Vec<Arc<dyn Transform>>,
+    pub(crate) origin: Origin,
 }
 
 /// A store's connector for the background thread: one of its own if connections are bound to the runtime that has
@@ -25,8 +26,11 @@ pub(crate) struct Aside {
 
 impl Aside {
     pub(crate) fn new(shared: &Arc<dyn Connector>, again: Option<Again>) -> Self {
-        // What reaches no further than this host is bound to no runtime.
-        let again = again.filter(|_| shared.info().capabilities.reach == Reach::Network);
+        // What reaches no further than this host is bound to no runtime; what is made of several may reach further.
+        let apart = |again: &Again| {
+            shared.info().capabilities.reach == Reach::Network || again.registry.has_children(&again.uri)
+        };
+        let again = again.filter(apart);
         Self { again, shared: shared.clone(), connector: OnceCell::new() }
     }
 
@@ -34,8 +38,8 @@ impl Aside {
     pub(crate) async fn connector(&self) -> Result<Option<Arc<dyn Connector>>> {
         let open = || async {
             Ok(Some(match &self.again {
-                Some(Again { registry, uri, transforms }) => {
-                    registry.connect(uri, transforms, Origin::Program).await?
+                Some(Again { registry, uri, transforms, origin }) => {
+                    registry.connect(uri, transforms, *origin).await?
                 }
                 None => self.shared.clone(),
             }))

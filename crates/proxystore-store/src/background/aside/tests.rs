@@ -78,7 +78,14 @@ async fn what_is_being_opened_as_it_closes_is_closed_too() {
     let registry = Registry::new();
     registry.install(Driver::of::<Far>());
     let shared: Arc<dyn Connector> = Arc::new(Far.connect(Origin::Program).await.unwrap());
-    let again = || Some(Again { registry: registry.clone(), uri: Uri::new("far"), transforms: Vec::new() });
+    let again = || {
+        Some(Again {
+            registry: registry.clone(),
+            uri: Uri::new("far"),
+            transforms: Vec::new(),
+            origin: Origin::Program,
+        })
+    };
     let counts = || (OPENED.load(Ordering::Relaxed), CLOSED.load(Ordering::Relaxed));
     assert_eq!(counts(), (1, 0));
 

@@ -1,0 +1,218 @@
+//! Objects that are near first, and far a little later.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use proxystore_core::{
+    Backoff, Connector, Error, ErrorKind, Key, Mode, Payload, PutOptions, Result, Transfer,
+};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout};
+
+/// The most memory that copies under way take, besides one object that is larger: 64 MiB.
+const WINDOW: u32 = (64 << 20) / UNIT;
+/// What is counted of it, in bytes.
+const UNIT: u32 = 4 << 10;
+/// How long a copy is tried for, at most, and as a share of the time that it stays near.
+const PATIENCE: Duration = Duration::from_secs(600);
+const SHARE: u32 = 2;
+/// How long an operation waits for a copy of its key that is under way.
+const TURN: Duration = Duration::from_secs(30);
+
+/// Both places of an object.
+pub(crate) struct Tier {
+    pub(crate) near: Arc<dyn Connector>,
+    pub(crate) near_key: Key,
+    pub(crate) far: Arc<dyn Connector>,
+    pub(crate) far_key: Key,
+    pub(crate) keep: Duration,
+}
+
+impl Tier {
+    /// The time to live near of an object with this one.
+    pub(crate) fn kept(&self, ttl: Option<Duration>) -> Duration {
+        ttl.map_or(self.keep, |ttl| ttl.min(self.keep))
+    }
+
+    async fn put_near(&self, value: Payload, options: &PutOptions) -> Result<()> {
+        let options =
+            PutOptions { mode: Mode::Overwrite, ttl: Some(self.kept(options.ttl)), ..options.clone() };
+        self.near.put(&self.near_key, value, &options).await
+    }
+}
+
+/// The copies under way, and one turn at a time for each key.
+pub(crate) struct Copies {
+    shared: Arc<Shared>,
+    window: Arc<Semaphore>,
+}
+
+#[derive(Default)]
+struct Shared {
+    turns: Mutex<HashMap<Key, Arc<watch::Sender<bool>>>>,
+    failed: Mutex<Failed>,
+}
+
+#[derive(Default)]
+struct Failed {
+    count: u64,
+    last: Option<Error>,
+}
+
+/// Whose turn it is with a key, until it is dropped.
+pub(crate) struct Turn {
+    shared: Arc<Shared>,
+    key: Key,
+    /// Turns true when somebody waits who makes the copy useless.
+    stop: watch::Receiver<bool>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.shared.turns().remove(&self.key);
+    }
+}
+
+impl Shared {
+    fn turns(&self) -> MutexGuard<'_, HashMap<Key, Arc<watch::Sender<bool>>>> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed(&self) -> MutexGuard<'_, Failed> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Copies {
+    fn default() -> Self {
+        Self { shared: Arc::default(), window: Arc::new(Semaphore::new(WINDOW as usize)) }
+    }
+}
+
+impl Copies {
+    /// Waits until nobody else works on the key; `stop`: a copy that is under way is not to be tried again.
+    /// `Unavailable` if that takes too long. Dropping the future leaves nothing.
+    pub(crate) async fn turn(&self, key: &Key, stop: bool) -> Result<Turn> {
+        let turn = async {
+            loop {
+                let other = match self.shared.turns().entry(key.clone()) {
+                    Entry::Occupied(entry) => entry.get().clone(),
+                    Entry::Vacant(entry) => {
+                        let (sender, stop) = watch::channel(false);
+                        entry.insert(Arc::new(sender));
+                        return Turn { shared: self.shared.clone(), key: key.clone(), stop };
+                    }
+                };
+                if stop {
+                    other.send_replace(true);
+                }
+                other.closed().await;
+            }
+        };
+        timeout(TURN, turn).await.map_err(|_| {
+            Error::new(
+                ErrorKind::Unavailable,
+                "the object is still being copied to the child that it belongs to",
+            )
+            .transient()
+        })
+    }
+
+    /// Puts near, and far behind it. What is created is decided far.
+    pub(crate) async fn put(&self, tier: Tier, value: Payload, options: &PutOptions) -> Result<()> {
+        let turn = self.turn(&tier.near_key, options.mode == Mode::Overwrite).await?;
+        if options.mode == Mode::Create {
+            tier.far.put(&tier.far_key, value.clone(), options).await?;
+            let _ = tier.put_near(value, options).await;
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let near = tier.put_near(value.clone(), options).await;
+        let units = u32::try_from(value.len()).unwrap_or(u32::MAX).div_ceil(UNIT).clamp(1, WINDOW);
+        let room = self.window.clone().try_acquire_many_owned(units);
+        if let (Ok(()), Ok(room), Ok(runtime)) = (&near, room, Handle::try_current()) {
+            let (shared, options) = (self.shared.clone(), options.clone());
+            runtime.spawn(async move {
+                let _room = room;
+                if let Err(error) = copy(&tier, value, options, begun, turn.stop.clone()).await {
+                    let mut failed = shared.failed();
+                    failed.count += 1;
+                    failed.last = Some(error);
+                }
+                drop(turn);
+            });
+            return Ok(());
+        }
+        // There is no room for it in the background: the caller waits.
+        let far = tier.far.put(&tier.far_key, value, options).await;
+        if near.is_err() || far.is_err() {
+            let _ = tier.near.evict(&tier.near_key).await;
+        }
+        far
+    }
+
+    /// Waits for the copies that are under way. An error if any could not be made since this was asked last.
+    pub(crate) async fn flush(&self, stop: bool) -> Result<()> {
+        loop {
+            let Some(other) = self.shared.turns().values().next().cloned() else { break };
+            if stop {
+                other.send_replace(true);
+            }
+            other.closed().await;
+        }
+        let failed = std::mem::take(&mut *self.shared.failed());
+        match failed.last {
+            Some(error) => Err(error.with("not_copied", failed.count)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Copies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} copies under way", self.shared.turns().len())
+    }
+}
+
+/// Puts far what is near, until that succeeds, the object's time is over, or nobody wants it any more.
+async fn copy(
+    tier: &Tier,
+    value: Payload,
+    options: PutOptions,
+    begun: Instant,
+    mut stop: watch::Receiver<bool>,
+) -> Result<()> {
+    let backoff =
+        Backoff { first: Duration::from_millis(100), max: Duration::from_secs(10), ..Backoff::default() };
+    let patience = PATIENCE.min(tier.keep / SHARE);
+    for delay in backoff.delays() {
+        let mut options = options.clone();
+        if let Some(ttl) = &mut options.ttl {
+            *ttl = ttl.saturating_sub(begun.elapsed());
+            if ttl.is_zero() {
+                return Ok(());
+            }
+        }
+        // Whoever waits for the bytes of the put that brought it does not wait for these.
+        let put = tier.far.put(&tier.far_key, value.clone(), &options);
+        let error = match Transfer::new(0).scope(put).await {
+            Ok(()) => break,
+            Err(error) => error,
+        };
+        let passing = error.is_transient() || error.kind() == ErrorKind::Ambiguous;
+        if *stop.borrow() || !passing || begun.elapsed() > patience {
+            return if *stop.borrow() { Ok(()) } else { Err(error) };
+        }
+        let _ = timeout(delay, stop.wait_for(|stop| *stop)).await;
+    }
+    // Whoever has evicted it meanwhile, in another process of this host, has found nothing far.
+    let kept = tier.kept(options.ttl);
+    if begun.elapsed() < kept / SHARE && matches!(tier.near.exists(&tier.near_key).await, Ok(false)) {
+        tier.far.evict(&tier.far_key).await?;
+    }
+    Ok(())
+}
