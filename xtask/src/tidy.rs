@@ -18,6 +18,7 @@ const CONNECTORS: &[(&str, &[&str])] = &[
     ("proxystore-file", &["lib.rs", "config.rs", "connector.rs", "error.rs", "watch.rs"]),
     ("proxystore-multi", &["lib.rs", "config.rs", "connector.rs"]),
     ("proxystore-redis", &["lib.rs", "config.rs", "connector.rs", "error.rs", "watch.rs"]),
+    ("proxystore-s3", &["lib.rs", "config.rs", "connector.rs", "error.rs"]),
 ];
 
 /// A text file of the workspace.

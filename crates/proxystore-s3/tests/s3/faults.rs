@@ -203,7 +203,9 @@ async fn flipped_bits_are_not_stored() {
     let connector = S3Connector::from_client(&client(&endpoint), &config(&endpoint, "app")).await.unwrap();
     for round in 0..rounds(10) {
         proxy.reset();
-        proxy.set(Faults { flip: Some((Direction::Up, 20_000 + round % 30 * 1_000)), ..Faults::default() }).await;
+        proxy
+            .set(Faults { flip: Some((Direction::Up, 20_000 + round % 30 * 1_000)), ..Faults::default() })
+            .await;
         let put = put(&connector, &key("a"), sample::make(round, 60_000)).await;
         proxy.pass().await;
         assert!(put.is_err(), "what was damaged was stored");
