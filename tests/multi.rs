@@ -78,6 +78,9 @@ async fn each_child_has_to_be_trusted_by_itself() {
     assert!(denied.starts_with("denied: ") && denied.contains("child=large"), "{denied}");
     // A rule of several stands for each.
     assert_eq!(ask(&[&place.uri()], &of_large).await, "1000");
+    // One with a transform would open them without it.
+    let denied = ask(&[&format!("{}&via=zstd", place.uri())], &of_large).await;
+    assert!(denied.starts_with("denied: "), "{denied}");
     // Other settings are another store, whose parts are trusted all the same; but it is the sender's word.
     let altered = of_small.replace("small.max=100", "small.max=007");
     assert!(ask(&[&small, &large], &altered).await.starts_with("denied: "), "not canonical");
@@ -217,6 +220,31 @@ async fn no_reference_goes_round_a_signature_by_way_of_a_child() {
         let signed = json(&signing.proxy("signed".to_owned()).await.unwrap());
         assert_eq!(bind(&signed).await.unwrap(), "signed");
     }
+}
+
+#[tokio::test]
+async fn references_that_may_open_nothing_displace_nothing() {
+    let place = Place::new();
+    let store = place.store("mine").await;
+    let registry = Registry::new();
+    for driver in [proxystore::multi::DRIVER, proxystore::file::DRIVER] {
+        registry.install(driver);
+    }
+    registry.set_trust(Trust::allow([place.child("small"), place.child("large")]).unwrap());
+    let bind = async |reference: &str| {
+        let proxy: Proxy<String> = serde_json::from_str(reference).unwrap();
+        registry.bind(proxy).await
+    };
+    let honest = json(&store.proxy("x".repeat(10)).await.unwrap());
+    assert!(bind(&honest).await.unwrap().resolve_async().await.is_ok());
+    for i in 0..2000 {
+        let hostile = honest.replace("/small&", &format!("/other-{i}&")).replace("/large", "/another");
+        assert_eq!(bind(&hostile).await.unwrap_err().kind(), ErrorKind::Denied);
+    }
+    store.close().await.unwrap();
+    std::fs::remove_dir_all(place.0.path()).unwrap();
+    let again = bind(&honest).await.unwrap();
+    assert!(again.resolve_async().await.is_ok(), "the store that was open has it in its cache");
 }
 
 #[tokio::test]

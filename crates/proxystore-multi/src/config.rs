@@ -222,7 +222,7 @@ impl ConnectorConfig for MultiConfig {
 }
 
 impl MultiConfig {
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let bad = |why: &str| Error::new(ErrorKind::Config, why);
         if !(1..=MAX_CHILDREN).contains(&self.children.len()) {
             return Err(bad("a multi store has 1 to 16 children"));

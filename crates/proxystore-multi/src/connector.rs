@@ -93,10 +93,13 @@ impl MultiConnector {
         }
         for place in self.members.fallbacks(home) {
             let takes = self.members.get(place.child).route.takes(Some(value.len() as u64), &options.tags);
-            if let (true, Ok(connector)) = (takes, self.at(&place))
-                && connector.put(&place.key, value.clone(), options).await.is_ok()
-            {
-                return Ok(());
+            let (true, Ok(connector)) = (takes, self.at(&place)) else { continue };
+            match self.named(&place, connector.put(&place.key, value.clone(), options).await) {
+                Ok(()) => return Ok(()),
+                Err(other) if matches!(other.kind(), ErrorKind::Ambiguous | ErrorKind::Timeout) => {
+                    return Err(other);
+                }
+                Err(_) => {}
             }
         }
         Err(error)
@@ -121,7 +124,8 @@ impl MultiConnector {
             None => None,
         };
         let mut failed = None;
-        for place in self.members.places(key)? {
+        // The near one once more: a create in another process of this host may have put it there meanwhile.
+        for place in self.members.places(key)?.into_iter().chain(near) {
             let evicted = match self.at(&place) {
                 Ok(connector) => connector.evict(&place.key).await,
                 Err(error) => Err(error),
@@ -318,10 +322,6 @@ impl Connector for MultiConnector {
             Some(tier) => Some(self.copies.turn(&tier.near_key, false).await?),
             None => None,
         };
-        if let Some(tier) = &tier {
-            // It is a copy: who cannot reach it finds the object far.
-            let _ = tier.near.touch(&tier.near_key, tier.kept(Some(ttl))).await;
-        }
         let (mut touched, mut failed) = (false, None);
         for place in std::iter::once(home.clone()).chain(self.members.fallbacks(&home)) {
             let result = match self.at(&place) {
@@ -331,6 +331,14 @@ impl Connector for MultiConnector {
             match self.named(&place, result) {
                 Ok(there) => touched |= there,
                 Err(error) => failed = worse(failed, error),
+            }
+        }
+        if let Some(tier) = &tier {
+            // What is not far may be on its way, by another process; or it was evicted elsewhere, and is to end here.
+            if touched || failed.is_some() {
+                let _ = tier.near.touch(&tier.near_key, tier.kept(Some(ttl))).await;
+            } else {
+                touched = tier.near.exists(&tier.near_key).await?;
             }
         }
         match failed {

@@ -63,6 +63,23 @@ struct Failed {
     last: Option<Error>,
 }
 
+/// Tells how a copy ends, before the turn is over; also of one that ends with its runtime.
+struct Outcome {
+    turn: Turn,
+    result: Option<Result<()>>,
+}
+
+impl Drop for Outcome {
+    fn drop(&mut self) {
+        let cut_off = || Err(Error::new(ErrorKind::Closed, "the runtime ended before the copy was made"));
+        if let Err(error) = self.result.take().unwrap_or_else(cut_off) {
+            let mut failed = self.turn.shared.failed();
+            failed.count += 1;
+            failed.last = Some(error);
+        }
+    }
+}
+
 /// Whose turn it is with a key, until it is dropped.
 pub(crate) struct Turn {
     shared: Arc<Shared>,
@@ -127,38 +144,54 @@ impl Copies {
         let turn = self.turn(&tier.near_key, options.mode == Mode::Overwrite).await?;
         if options.mode == Mode::Create {
             tier.far.put(&tier.far_key, value.clone(), options).await?;
-            let _ = tier.put_near(value, options).await;
+            let near = tier.put_near(value, options).await;
+            // Whoever has evicted it meanwhile, in another process of this host, has found nothing near.
+            if near.is_err() || !matches!(tier.far.exists(&tier.far_key).await, Ok(true)) {
+                let _ = tier.near.evict(&tier.near_key).await;
+            }
             return Ok(());
         }
         let begun = Instant::now();
-        let near = tier.put_near(value.clone(), options).await;
         let units = u32::try_from(value.len()).unwrap_or(u32::MAX).div_ceil(UNIT).clamp(1, WINDOW);
         let room = self.window.clone().try_acquire_many_owned(units);
-        if let (Ok(()), Ok(room), Ok(runtime)) = (&near, room, Handle::try_current()) {
-            let (shared, options) = (self.shared.clone(), options.clone());
-            runtime.spawn(async move {
-                let _room = room;
-                if let Err(error) = copy(&tier, value, options, begun, turn.stop.clone()).await {
-                    let mut failed = shared.failed();
-                    failed.count += 1;
-                    failed.last = Some(error);
+        let mut near = None;
+        if let (Ok(room), Ok(runtime)) = (room, Handle::try_current()) {
+            let put = tier.put_near(value.clone(), options).await;
+            if put.is_ok() {
+                let mut outcome = Outcome { turn, result: None };
+                let options = options.clone();
+                runtime.spawn(async move {
+                    let _room = room;
+                    let stop = outcome.turn.stop.clone();
+                    outcome.result = Some(copy(&tier, value, options, begun, stop).await);
+                    drop(outcome);
+                });
+                return Ok(());
+            }
+            near = Some(put);
+        }
+        // There is no room for it in the background, or no near child: the caller waits.
+        match (tier.far.put(&tier.far_key, value.clone(), options).await, near) {
+            (Ok(()), near) => {
+                let near = match near {
+                    Some(failed) => failed,
+                    None => tier.put_near(value, options).await,
+                };
+                if near.is_err() {
+                    let _ = tier.near.evict(&tier.near_key).await;
                 }
-                drop(turn);
-            });
-            return Ok(());
+                Ok(())
+            }
+            // It may be near.
+            (Err(_), Some(Err(near))) if near.kind() == ErrorKind::Ambiguous => Err(near),
+            (far, _) => far,
         }
-        // There is no room for it in the background: the caller waits.
-        let far = tier.far.put(&tier.far_key, value, options).await;
-        if near.is_err() || far.is_err() {
-            let _ = tier.near.evict(&tier.near_key).await;
-        }
-        far
     }
 
-    /// Waits for the copies that are under way. An error if any could not be made since this was asked last.
+    /// Waits for the copies that are under way now. An error if any could not be made since this was asked last.
     pub(crate) async fn flush(&self, stop: bool) -> Result<()> {
-        loop {
-            let Some(other) = self.shared.turns().values().next().cloned() else { break };
+        let others: Vec<_> = self.shared.turns().values().cloned().collect();
+        for other in others {
             if stop {
                 other.send_replace(true);
             }

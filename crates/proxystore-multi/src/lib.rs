@@ -51,13 +51,14 @@
 //! # Near and far
 //!
 //! With `far.near=ram`, objects of `far` are put into `ram`, and copied to `far` behind it. Readers of this host find
-//! the near copy, others the far one; evicting removes both. The near child takes nothing else, and needs expiry.
+//! the near copy, others the far one; evicting removes both. The near child takes nothing else, needs expiry,
+//! and must not drop objects before their time, as a cache would: that looks like an evict.
 //!
 //! - *Until the copy is there*, readers elsewhere find nothing. [`MultiConnector::flush`] waits for it, and closing does
 //!   for ten seconds. At most 64 MiB are under way, or one larger object; beyond that, a put waits until it is far.
 //! - *If this process dies in between*, the object is near only, and goes with the near copy: after `keep` at most, or
-//!   its own ttl. The same holds when the copy cannot be made for ten minutes, or half of `keep`: then `flush` or
-//!   `close` tells it. So a put is as durable as the near child until the copy is made.
+//!   its own ttl. The same holds of a put that is dropped, and when the copy cannot be made for ten minutes, or half of
+//!   `keep`: then `flush` or `close` tells it. So a put is as durable as the near child until the copy is made.
 //! - *An object that is evicted on another host* may be read from the near copy here, for `keep` at most, as it may from
 //!   a cache. Evicted there before the copy is made, it comes far all the same, and stays until it is evicted again or
 //!   its ttl is over. A process of this host may evict it at any time: nothing is left.

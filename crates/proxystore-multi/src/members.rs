@@ -118,6 +118,8 @@ impl Members {
         for (place, child) in places.into_iter().zip(config.children()) {
             *child = place;
         }
+        // The places that were opened may have longer names than those that were given.
+        config.check()?;
         let uri = config.identity();
         let mut children: Vec<_> = config.children.into_iter().zip(states).collect();
         children.sort_by_key(|(child, _)| Reverse(child.route.priority));
@@ -186,6 +188,12 @@ impl Members {
         match self.all.iter().position(|member| member.name == name && !member.is_near) {
             // Its keys do not name it, so that each object has one key.
             Some(child) if self.default == Some(child) => self.unnamed(key),
+            // That is where an object of the other lies when it has fallen back, and that has a key already.
+            Some(_)
+                if key::parts(&inner).is_some_and(|(other, _)| self.all.iter().any(|m| m.name == other)) =>
+            {
+                Err(Error::new(ErrorKind::Config, "the key names two children"))
+            }
             Some(child) => Ok(Place { child, key: inner }),
             None => {
                 let names: Vec<_> = self.all.iter().filter(|m| !m.is_near).map(|m| &*m.name).collect();

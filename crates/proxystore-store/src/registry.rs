@@ -326,7 +326,8 @@ impl Registry {
     /// What is made of other connectors is no place of its own: each of these has to be allowed when it is opened.
     fn allowed(&self, name: &str, uri: &Uri) -> Result<Uri> {
         if self.has_children(uri) {
-            return self.canonical(name, uri).map(|()| uri.clone());
+            self.canonical(name, uri)?;
+            return self.check_children(uri).map(|()| uri.clone());
         }
         let trust = self.read().trust.clone();
         let rules = match &trust {

@@ -94,3 +94,24 @@ async fn without_it_a_failure_is_a_failure() {
     assert!(get(&connector, &key).await.is_none());
     assert_eq!(children["c"].calls(Op::Get), 0, "no other is asked");
 }
+
+#[tokio::test]
+async fn what_may_have_happened_at_another_child_goes_no_further() {
+    let (connector, children) = open_faulty(URI, &["a", "b", "c"]).await;
+    let key = connector.new_key(hint(1)).unwrap();
+    children["a"].next(Op::Put, unavailable());
+    children["b"].next(Op::Put, Fault::FailAfter(Error::new(ErrorKind::Ambiguous, "no answer")));
+    let error = connector.put(&key, payload("x"), &PutOptions::default()).await.unwrap_err();
+    assert_eq!((error.kind(), error.context("child")), (ErrorKind::Ambiguous, Some("b")));
+    assert_eq!(children["c"].calls(Op::Put), 0);
+}
+
+#[tokio::test]
+async fn what_has_fallen_back_has_no_second_key() {
+    let (connector, children) = open_faulty(URI, &["a", "b", "c"]).await;
+    children["a"].next(Op::Put, unavailable());
+    put(&connector, &key("a~mine"), "x").await;
+    assert!(children["b"].exists(&key("a~mine")).await.unwrap());
+    let error = connector.get(&key("b~a~mine")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+}

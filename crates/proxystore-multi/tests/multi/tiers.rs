@@ -133,6 +133,7 @@ async fn when_too_much_is_under_way_the_caller_waits() {
     let error = connector.put(&second, large.clone().into(), &options).await.unwrap_err();
     assert_eq!((error.kind(), error.context("child")), (ErrorKind::Full, Some("far")));
     assert!(get(&*near, &second).await.is_none(), "what failed is not near either");
+    assert_eq!(near.calls(Op::Put), 1, "and nothing that is there was touched for it");
     connector.put(&second, large.into(), &options).await.unwrap();
     assert!(far.exists(&second).await.unwrap(), "the caller has waited for it");
     far.release();
@@ -166,6 +167,94 @@ async fn a_create_is_decided_far() {
     let key = connector.new_key(KeyHint::default()).unwrap();
     connector.put(&key, payload("ours"), &create).await.unwrap();
     assert_eq!((near.calls(Op::Put), get(&there, &key).await.unwrap()), (1, b"ours".to_vec()));
+}
+
+#[tokio::test]
+async fn an_evict_of_what_is_being_created_leaves_nothing() {
+    let (connector, near, far) = here().await;
+    let same_host = over(&near, &far).await;
+    let create = PutOptions { mode: Mode::Create, ..PutOptions::default() };
+    // It is evicted between the far put and the near one.
+    near.next(Op::Put, Fault::Hang);
+    let key = connector.new_key(KeyHint::default()).unwrap();
+    let evict = async {
+        near.reached(Op::Put, 1).await;
+        same_host.evict(&key).await.unwrap();
+        near.release();
+    };
+    let (put, ()) = tokio::join!(connector.put(&key, payload("value"), &create), evict);
+    put.unwrap();
+    assert!(get(&same_host, &key).await.is_none());
+    // It is created while the evict is between the near one and the far one.
+    far.nth(Op::Evict, far.calls(Op::Evict) + 1, Fault::Hang);
+    let evicts = far.calls(Op::Evict);
+    let put = async {
+        far.reached(Op::Evict, evicts + 1).await;
+        connector.put(&key, payload("value"), &create).await.unwrap();
+        far.release();
+    };
+    let (evicted, ()) = tokio::join!(same_host.evict(&key), put);
+    evicted.unwrap();
+    assert!(get(&same_host, &key).await.is_none());
+}
+
+#[tokio::test]
+async fn what_another_process_is_copying_is_there_to_be_touched() {
+    let (connector, near, far) = here().await;
+    let same_host = over(&near, &far).await;
+    far.next(Op::Put, Fault::Hang);
+    let key = connector.new_key(KeyHint::default()).unwrap();
+    put(&connector, &key, "object").await;
+    let ttl = Duration::from_secs(60);
+    assert!(same_host.touch(&key, ttl).await.unwrap(), "it is near");
+    far.reached(Op::Put, 1).await;
+    far.release();
+    connector.flush().await.unwrap();
+    // What was evicted on another host is not kept near by touching it.
+    far.evict(&key).await.unwrap();
+    let touches = near.calls(Op::Touch);
+    same_host.touch(&key, ttl).await.unwrap();
+    assert_eq!(near.calls(Op::Touch), touches);
+}
+
+#[tokio::test]
+async fn what_may_be_near_is_ambiguous() {
+    let (connector, near, far) = here().await;
+    near.next(Op::Put, Fault::FailAfter(Error::new(ErrorKind::Ambiguous, "no answer")));
+    far.next(Op::Put, unavailable());
+    let key = connector.new_key(KeyHint::default()).unwrap();
+    let error = connector.put(&key, payload("object"), &PutOptions::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Ambiguous);
+}
+
+#[tokio::test]
+async fn a_flush_does_not_wait_for_what_is_put_after_it() {
+    let (connector, _, far) = here().await;
+    far.next(Op::Put, Fault::Hang);
+    put(&connector, &connector.new_key(KeyHint::default()).unwrap(), "first").await;
+    far.reached(Op::Put, 1).await;
+    let later = async {
+        far.release();
+        far.next(Op::Put, Fault::Hang);
+        put(&connector, &connector.new_key(KeyHint::default()).unwrap(), "second").await;
+    };
+    let flush = tokio::time::timeout(Duration::from_secs(5), connector.flush());
+    let (flushed, ()) = tokio::join!(flush, later);
+    flushed.expect("it waits for the second").unwrap();
+    far.release();
+}
+
+#[test]
+fn a_copy_that_ends_with_its_runtime_is_told() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let first = runtime();
+    let (connector, _, far) = first.block_on(here());
+    far.every(Op::Put, Fault::Hang);
+    let key = connector.new_key(KeyHint::default()).unwrap();
+    first.block_on(put(&connector, &key, "object"));
+    drop(first);
+    let error = runtime().block_on(connector.flush()).unwrap_err();
+    assert_eq!((error.kind(), error.context("not_copied")), (ErrorKind::Closed, Some("1")), "{error}");
 }
 
 #[tokio::test]

@@ -30,11 +30,21 @@ impl Registry {
         !self.read().children(uri).is_empty()
     }
 
-    /// Rules of trust: one that names a connector which is made of others stands for these.
+    /// The error of the first part of `uri` if none of them may be opened: nothing is tried or remembered then.
+    pub(super) fn check_children(&self, uri: &Uri) -> Result<()> {
+        let children = self.read().children(uri);
+        let mut denied = children.iter().map(|child| self.allowed_child(child).map(drop));
+        let first = denied.next().unwrap_or(Ok(()));
+        if first.is_ok() || denied.any(|child| child.is_ok()) { Ok(()) } else { first }
+    }
+
+    /// Rules of trust: one that names a connector which is made of others stands for these. If it names transforms, it
+    /// stands for nothing: its parts would be open without them.
     pub(super) fn parts(&self, rules: &[Uri]) -> Vec<Uri> {
         let state = self.read();
         let parts = rules.iter().map(|rule| match state.children(rule) {
             children if children.is_empty() => vec![rule.clone()],
+            _ if rule.option(WithTransform::OPTION).is_some() => Vec::new(),
             children => children,
         });
         parts.flatten().collect()
