@@ -57,6 +57,8 @@ pub struct StoreFuture<T, C = Postcard> {
     stored: Arc<Stored<C>>,
     terms: Terms,
     setter: Mutex<Setter>,
+    /// Held while the producer's record is changed in the background: what is said later is written later.
+    record: Arc<tokio::sync::Mutex<()>>,
     /// It was in bytes: there may be other setters.
     travelled: AtomicBool,
     /// It was found to be done: that does not change any more.
@@ -80,7 +82,8 @@ impl<T, C> StoreFuture<T, C> {
     fn of(stored: Stored<C>, terms: Terms, setter: Setter) -> Self {
         let travelled = AtomicBool::new(matches!(setter, Setter::Inert));
         let (stored, setter) = (Arc::new(stored), Mutex::new(setter));
-        Self { stored, terms, setter, travelled, done: AtomicBool::new(false), target: PhantomData }
+        let (record, done) = (Arc::default(), AtomicBool::new(false));
+        Self { stored, terms, setter, record, travelled, done, target: PhantomData }
     }
 
     /// The key of the value.
@@ -141,6 +144,7 @@ impl<T, C> StoreFuture<T, C> {
             if self.done().await? {
                 return Err(set_already());
             }
+            let _turn = self.record.lock().await;
             Pulse::start(&store, &beside(self.key(), PRODUCER)?, self.terms.lease).await
         };
         let pulse = claim.await.map_err(|error| self.stored.place(error, "claim"))?;
@@ -208,8 +212,9 @@ impl<T, C> StoreFuture<T, C> {
         };
         // Who has not been asked for its store has not been used.
         let Some(store) = self.stored.opened().cloned() else { return };
-        let (key, terms) = (self.key().clone(), self.terms);
+        let (key, terms, record) = (self.key().clone(), self.terms, self.record.clone());
         let end = async move {
+            let _turn = record.lock().await;
             if let Some(pulse) = pulse {
                 pulse.stop().await;
             }
@@ -326,7 +331,7 @@ impl<T, C> Serialize for StoreFuture<T, C> {
         let serialized = wire.serialize(serializer)?;
         // Whoever gets the bytes sets it: this process produces nothing any more.
         if let Setter::Producing(pulse) = std::mem::replace(&mut *self.setter(), Setter::Released) {
-            pulse.withdraw();
+            pulse.withdraw(self.record.clone().try_lock_owned().ok());
         }
         self.travelled.store(true, Ordering::Relaxed);
         Ok(serialized)

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use proxystore_core::{Error, ErrorKind, Id, Key, Operation, Payload, PutOptions, Result};
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout};
 
 use crate::background::heartbeat::{Beat, Renewal, Term};
@@ -90,7 +91,8 @@ impl Pulse {
 
     /// Beats no more, and removes the record in the background: nobody is known to hold it. From anywhere, a destructor
     /// included: does no I/O and waits for nothing.
-    pub(crate) fn withdraw(self) {
+    /// `turn` is held until then.
+    pub(crate) fn withdraw(self, turn: Option<OwnedMutexGuard<()>>) {
         let Self { store, key, beat } = self;
         // Without a background thread, it says by its silence that its holder is lost.
         let _ = background::finish(async move {
@@ -100,6 +102,7 @@ impl Pulse {
             if !matches!(timeout(ATTEMPT, evicted).await, Ok(Ok(()))) {
                 store.reap([key]);
             }
+            drop(turn);
         });
     }
 }

@@ -117,7 +117,7 @@ struct Used {
 impl Drop for Used {
     fn drop(&mut self) {
         if let Some(pulse) = self.pulse.take() {
-            pulse.withdraw();
+            pulse.withdraw(None);
         }
     }
 }
