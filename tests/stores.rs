@@ -1,5 +1,6 @@
 //! Stores over each connector, for tests that hold for all of them.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use proxystore::{Connector, ConnectorConfig, Id, Origin, Store};
@@ -57,4 +58,19 @@ impl Backend {
         let spy = FaultConnector::new(self.connector.clone());
         (Store::builder(name).shared_connector(spy.clone()).build().await.unwrap(), spy)
     }
+}
+
+/// The files below the root of a file store, without those that describe the root itself (`=…`): one for
+/// each object that is there, or that has been there and is not yet swept.
+pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            found.extend(files(&entry.path()));
+        } else if kind.is_file() && !entry.file_name().as_encoded_bytes().starts_with(b"=") {
+            found.push(entry.path());
+        }
+    }
+    found
 }

@@ -11,6 +11,7 @@ use proxystore_testkit::wall_clock::WallClock;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::gone;
+use crate::stores::files;
 
 const TTL: Duration = Duration::from_secs(1);
 
@@ -75,20 +76,7 @@ async fn killed_holders_leave_nothing_in_files() {
     let config = proxystore::file::FileConfig { root: dir.path().into(), ..Default::default() };
     let connector = proxystore::ConnectorConfig::connect(config, proxystore::Origin::Program).await.unwrap();
     connector.sweep().await.unwrap();
-    let left =
-        files(dir.path()).into_iter().filter(|name| keys.iter().any(|key| name.contains(key.as_str())));
-    assert_eq!(left.collect::<Vec<_>>(), Vec::<String>::new());
-}
-
-fn files(dir: &std::path::Path) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
-        match entry.file_type().unwrap().is_dir() {
-            true => found.extend(files(&entry.path())),
-            false => found.push(entry.path().display().to_string()),
-        }
-    }
-    found
+    assert_eq!(files(dir.path()), Vec::<std::path::PathBuf>::new());
 }
 
 /// A holder whose wall clock jumps by an hour, to and fro, and the reader's does not.

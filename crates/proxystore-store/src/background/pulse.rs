@@ -89,9 +89,8 @@ impl Pulse {
         self.beat.stop().await;
     }
 
-    /// Beats no more, and removes the record in the background: nobody is known to hold it. From anywhere, a destructor
-    /// included: does no I/O and waits for nothing.
-    /// `turn` is held until then.
+    /// Beats no more, and removes the record in the background, where `turn` is held until then: nobody is known to hold
+    /// it. From anywhere, a destructor included: does no I/O and waits for nothing.
     pub(crate) fn withdraw(self, turn: Option<OwnedMutexGuard<()>>) {
         let Self { store, key, beat } = self;
         // Without a background thread, it says by its silence that its holder is lost.
