@@ -136,6 +136,11 @@ fn plain(error: &RedisError) -> String {
     if error.is_io_error() { error.to_string() } else { error.category().into() }
 }
 
+/// Whether a command has more arguments than the server knows of.
+pub(crate) fn is_arity(error: &RedisError) -> bool {
+    error.detail().is_some_and(|detail| detail.starts_with("wrong number of arguments"))
+}
+
 /// Whether the connection is of no use after this.
 pub(crate) fn is_fatal(error: &RedisError) -> bool {
     error.is_io_error() || error.is_unrecoverable_error()

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use proxystore_core::Result;
+use tokio::time::Instant;
 
 use crate::error;
 use crate::link::{Link, lock};
@@ -13,7 +14,7 @@ use crate::link::{Link, lock};
 type Opening = BoxFuture<'static, Result<Arc<Link>>>;
 
 /// Opens a connection.
-pub(crate) type Open = Arc<dyn Fn() -> BoxFuture<'static, Result<Link>> + Send + Sync>;
+pub(crate) type Open<T> = Arc<dyn Fn() -> BoxFuture<'static, Result<T>> + Send + Sync>;
 
 /// Opens its connection when first asked for, and anew when it is dead.
 ///
@@ -21,7 +22,7 @@ pub(crate) type Open = Arc<dyn Fn() -> BoxFuture<'static, Result<Link>> + Send +
 /// future that its callers drive, whoever of them is left; with the last one it is dropped. So no lock is held while
 /// it runs, nothing is spawned, and dropping callers leaves no connection behind.
 pub(crate) struct Slot {
-    open: Open,
+    open: Open<Link>,
     /// How long the connection may owe an answer before it is probed, and how long the probe may take.
     patience: Duration,
     state: Arc<Mutex<State>>,
@@ -35,7 +36,7 @@ enum State {
 }
 
 impl Slot {
-    pub(crate) fn new(open: Open, patience: Duration) -> Self {
+    pub(crate) fn new(open: Open<Link>, patience: Duration) -> Self {
         Self { open, patience, state: Arc::new(Mutex::new(State::Empty)) }
     }
 
@@ -86,6 +87,13 @@ impl Slot {
             }
         };
         opening.boxed().shared()
+    }
+
+    /// Has the connection probed before it is used again: another one to the same server is silent since then.
+    pub(crate) fn doubt(&self, since: Instant) {
+        if let State::Ready(link) = &*lock(&self.state) {
+            link.doubt(since);
+        }
     }
 
     /// `Closed` if it is.
