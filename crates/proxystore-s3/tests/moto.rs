@@ -7,11 +7,16 @@ use std::sync::Arc;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Builder, Credentials, Region};
-use proxystore_core::Id;
+use proxystore_core::{Connector, Id, WithPolicy};
+use proxystore_layers::Policies;
 use proxystore_s3::{S3Config, S3Connector};
 use proxystore_testkit::conformance::Harness;
 
-async fn harness() -> Harness {
+fn with_policies(connector: Arc<dyn Connector>) -> Arc<dyn Connector> {
+    Arc::new(WithPolicy::new(connector, Policies::standard(), "moto"))
+}
+
+async fn harness(around: impl Fn(Arc<dyn Connector>) -> Arc<dyn Connector>) -> Harness {
     let endpoint = std::env::var("PROXYSTORE_MOTO").expect("run it by `cargo xtask test --with moto`");
     let client = Builder::new()
         .behavior_version(BehaviorVersion::v2026_01_12())
@@ -26,9 +31,15 @@ async fn harness() -> Harness {
     let open = async |prefix: &str| {
         let (bucket, prefix, endpoint) = (bucket.clone(), prefix.into(), Some(endpoint.clone()));
         let config = S3Config { bucket, prefix, endpoint, ..S3Config::default() };
-        Arc::new(S3Connector::from_client(&client, &config).await.unwrap())
+        around(Arc::new(S3Connector::from_client(&client, &config).await.unwrap()))
     };
     Harness::new(open("app").await).with_second(open("app").await).with_neighbour(open("others").await)
 }
 
-proxystore_testkit::conformance!(connector = harness().await);
+proxystore_testkit::conformance!(connector = harness(|connector| connector).await);
+
+mod policies {
+    use super::{harness, with_policies};
+
+    proxystore_testkit::conformance!(connector = harness(with_policies).await);
+}
