@@ -173,11 +173,20 @@ impl FileTarget {
         let name = format!(".proxystore-{}", Id::random()?);
         let temp = self.path.with_file_name(name);
         let cannot = |error: io::Error| failed("cannot make a file beside it", &self.path, error);
-        let file = File::options().read(true).write(true).create_new(true).open(&temp).map_err(cannot)?;
+        // What takes the place of a private file is as private from the beginning.
+        let permissions = fs::metadata(&self.path).ok().map(|replaced| replaced.permissions());
+        let mut options = File::options();
+        options.read(true).write(true).create_new(true);
+        #[cfg(unix)]
+        if permissions.is_some() {
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        }
+        let file = options.open(&temp).map_err(cannot)?;
         let head = usize::try_from(size).unwrap_or(usize::MAX).min(self.head);
         let made = Made {
             path: self.path.clone(),
             file,
+            permissions,
             size,
             head: Mutex::new(vec![0; head]),
             temp: Some(Temp(temp)),
@@ -207,6 +216,8 @@ pub struct Draft(Arc<Made>);
 struct Made {
     path: PathBuf,
     file: File,
+    /// Those of the file that it replaces.
+    permissions: Option<fs::Permissions>,
     size: u64,
     head: Mutex<Vec<u8>>,
     temp: Option<Temp>,
@@ -254,13 +265,14 @@ impl Draft {
         each(size - self.head().len() as u64, fill, work)
     }
 
-    /// Gives the file its name, in one step, in the place of what has it. Blocks. It is not synced: a loss of power soon
+    /// Gives the file its name, in one step, in the place of what has it, whose permissions it takes. Blocks. It is not synced: a loss of power soon
     /// after may lose it.
     ///
     /// Errors: `Config` if a directory has the name, and what else the file system reports.
     pub fn publish(self) -> Result<()> {
-        let Made { path, temp, .. } = &*self.0;
-        let renamed = temp.as_ref().map_or(Ok(()), |temp| fs::rename(&temp.0, path));
+        let Made { path, file, permissions, temp, .. } = &*self.0;
+        let kept = permissions.as_ref().map_or(Ok(()), |kept| file.set_permissions(kept.clone()));
+        let renamed = kept.and_then(|()| temp.as_ref().map_or(Ok(()), |temp| fs::rename(&temp.0, path)));
         renamed.map_err(|error| failed("cannot give the file its name", path, error))
     }
 }

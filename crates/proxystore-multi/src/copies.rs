@@ -198,6 +198,10 @@ impl Copies {
     /// Puts a file far, and then near. Where it cannot be near, it is read from far.
     pub(crate) async fn put_file(&self, tier: Tier, source: &FileSource, options: &PutOptions) -> Result<()> {
         let _turn = self.turn(&tier.near_key, options.mode == Mode::Overwrite).await?;
+        if options.mode == Mode::Overwrite {
+            // What is near would hide it.
+            tier.near.evict(&tier.near_key).await?;
+        }
         tier.far.put_file(&tier.far_key, source, options).await?;
         let near = tier.near.put_file(&tier.near_key, source, &tier.near_options(options)).await;
         tier.settle_near(near).await;

@@ -43,6 +43,7 @@ impl ObjectStoreConnector {
     /// An address by which everybody can read the object of `key` for `time`, in whole seconds up to 7 days, without
     /// credentials: the object that is there then, also if it is put later or replaced.
     ///
+    /// Whoever reads by it does not see the object's time to live: let the signature be over before it.
     /// It cannot be called back, but by changing the keys that sign it or evicting the object. Where the credentials
     /// themselves are for a time, it is over when they are.
     ///

@@ -31,8 +31,10 @@ fn pairs(signature: &Secret) -> impl Iterator<Item = (&str, &str)> {
 
 /// Whether it is a signature and nothing else.
 pub(crate) fn check(signature: &Secret) -> Result<()> {
+    let plain = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     let known = |(name, value): (&str, &str)| {
         (NAMES.contains(&name) || name.starts_with("X-Amz-") || name.starts_with("X-Goog-"))
+            && plain(name)
             && value.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
     };
     if pairs(signature).all(known) {

@@ -179,19 +179,18 @@ struct Keeper {
 impl Keeper {
     /// Begins an upload, in the task: one that has begun is removed even if nobody learns of it.
     async fn begin(bucket: &Arc<Bucket>, path: &Path, expiry: Option<u64>) -> Result<Self> {
-        let (begun, upload) = oneshot::channel();
-        let (back, end) = oneshot::channel();
+        let (begun, keeper) = oneshot::channel();
         let (owned, path) = (bucket.clone(), path.clone());
         let keep = async move {
             let attributes = expiry::attributes(expiry);
             let options = with_retries(PutMultipartOptions { attributes, ..PutMultipartOptions::default() });
             let begin = owned.store.put_multipart_opts(&path, options);
             let begin = owned.send(Effect::Idempotent, Duration::ZERO, begin).await;
-            let left = match begun.send(begin.map_err(|failed| definite(failed.error))) {
-                Ok(()) => end.await.ok(),
-                Err(begin) => begin.ok(),
-            };
-            if let Some(upload) = left {
+            let (back, end) = oneshot::channel();
+            let keeper = begin.map(|upload| Self { upload: Some(upload), back: Some(back) });
+            // One that nobody takes is dropped, and its upload comes back like any other.
+            drop(begun.send(keeper.map_err(|failed| definite(failed.error))));
+            if let Ok(upload) = end.await {
                 abort(&owned, upload).await;
             }
         };
@@ -204,10 +203,7 @@ impl Keeper {
             while keepers.try_join_next().is_some() {}
             keepers.spawn(keep);
         }
-        match upload.await {
-            Ok(upload) => Ok(Self { upload: Some(upload?), back: Some(back) }),
-            Err(_) => Err(error::closed()),
-        }
+        keeper.await.unwrap_or_else(|_| Err(error::closed()))
     }
 
     /// The upload is complete.

@@ -6,7 +6,7 @@ use proxystore_core::Result;
 use redis::{RedisResult, Value};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::error;
+use crate::error::{self, Effect};
 use crate::link::{Link, lock};
 use crate::request::Request;
 use crate::slot::Open;
@@ -80,9 +80,9 @@ impl Bulk {
 
 impl Carrier {
     /// Sends the request and waits for all answers, errors of the server among them.
-    pub(crate) async fn send(&mut self, request: &Request) -> RedisResult<Vec<Value>> {
+    pub(crate) async fn send(&mut self, request: &Request, effect: Effect) -> RedisResult<Vec<Value>> {
         match self {
-            Self::Wire(wire) => wire.send(request).await,
+            Self::Wire(wire) => wire.send(request, effect).await,
             Self::Link(link) => link.send(request).await,
         }
     }

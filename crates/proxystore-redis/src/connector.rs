@@ -171,21 +171,35 @@ impl RedisConnector {
         }
         let mut answers = self.lanes.call(&commands.into(), 0, Effect::Read).await?.into_iter();
         let start = bytes(answers.next().ok_or_else(error::strange)?)?.unwrap_or_default();
-        let size = match answers.next() {
+        let size = match answers.next().map(integer).transpose()? {
             // It ends before the range does, so this is all of it.
             _ if (1..=SMALL).contains(&start.len()) => return Ok(Some(start)),
+            Some(size) if size > 0 => size,
             // Empty or absent, which a range does not tell.
-            _ if start.is_empty() => 0,
-            Some(size) => integer(size)?,
-            None => self.integer("STRLEN", &name, Effect::Read).await?,
+            _ => match self.size(&name).await? {
+                None => return Ok(None),
+                Some(0) => return Ok(Some(Bytes::new())),
+                Some(size) => size,
+            },
         };
         Transfer::current().expect(admit(size)?).await?;
         bytes(self.ask("GET", &name, size, Effect::Read).await?)
     }
 
+    /// How many bytes the object has; `None` if there is none.
+    async fn size(&self, name: &str) -> Result<Option<u64>> {
+        let mut commands = Pipeline::with_capacity(3);
+        // Others may come in between: what is empty was there before and is there after.
+        commands.cmd("EXISTS").arg(name).cmd("STRLEN").arg(name).cmd("EXISTS").arg(name);
+        let answers = self.lanes.call(&commands.into(), 0, Effect::Read).await?;
+        let numbers = answers.into_iter().map(integer).collect::<Result<Vec<_>>>()?;
+        let [before, size, after] = numbers.try_into().map_err(|_| error::strange())?;
+        Ok((size > 0 || (before > 0 && after > 0)).then_some(size))
+    }
+
     async fn pull(&self, key: &Key) -> Result<Option<Bytes>> {
         let name = self.name(key);
-        let size = self.integer("STRLEN", &name, Effect::Read).await?;
+        let Some(size) = self.size(&name).await? else { return Ok(None) };
         Transfer::current().expect(admit(size)?).await?;
         bytes(self.ask("GETDEL", &name, size, Effect::Once).await?)
     }

@@ -15,7 +15,7 @@ use redis::{
 
 use crate::bulk::Carrier;
 use crate::config::{RedisConfig, Server};
-use crate::error;
+use crate::error::{self, Effect};
 use crate::link::{Conn, Deaf, Link, Listener};
 use crate::mux::Mux;
 use crate::request::Request;
@@ -127,7 +127,9 @@ impl Endpoint {
             Target::Sentinel { sentinels, master, settings } => {
                 let connect = |info| async move {
                     match Wire::connect(&info).await? {
-                        Some(mut wire) => is_master(wire.send(&role()).await?).map(|()| Some(wire)),
+                        Some(mut wire) => {
+                            is_master(wire.send(&role(), Effect::Read).await?).map(|()| Some(wire))
+                        }
                         None => Ok(None),
                     }
                 };

@@ -47,7 +47,7 @@ impl Lanes {
             async move { endpoint.carrier().await }
         });
         Self {
-            control: Slot::new(control, patience(timeout)),
+            control: Slot::new(control, patience(timeout), connect_timeout),
             bulk: Bulk::new(carriers, bulk),
             ahead: AtomicU64::new(0),
             endpoint,
@@ -67,7 +67,7 @@ impl Lanes {
             let (endpoint, listener) = (endpoint.clone(), listener());
             async move { endpoint.connect(listener).await }
         });
-        Slot::new(open, patience(self.timeout))
+        Slot::new(open, patience(self.timeout), self.connect_timeout)
     }
 
     /// Sends commands that carry `bytes` bytes in all, there or back, and gives the answers, errors of the server
@@ -78,7 +78,7 @@ impl Lanes {
         }
         let ahead = Ahead::new(&self.ahead, bytes);
         let time = self.timeout + Transfer::time_for(ahead.total);
-        run(Lane::Bulk(&self.bulk), request, effect, time).await
+        run(Lane::Bulk(self), request, effect, time).await
     }
 
     /// Sends small commands on a shared connection.
@@ -93,9 +93,7 @@ impl Lanes {
         let read = &Request::of("GET", name);
         let began = Instant::now();
         let late = |_| {
-            // Where one is silent, the others may be.
-            self.bulk.forget();
-            self.control.doubt(began);
+            Lane::Bulk(self).silent(began);
             error::late(Effect::Read, true, began.elapsed())
         };
         let asked = timeout_at(began + self.timeout, lease.carrier.ask(read)).await.map_err(late)?;
@@ -197,7 +195,8 @@ async fn run(lane: Lane<'_>, request: &Request, effect: Effect, timeout: Duratio
             Ok(Err(error)) => return Err(error),
             Err(_) => return Err(error::late(effect, sent, began.elapsed())),
         };
-        let error = match timeout_at(deadline, held.send(request)).await {
+        let asked = Instant::now();
+        let error = match timeout_at(deadline, held.send(request, effect)).await {
             Ok(Ok(answers)) => {
                 if answers.iter().any(is_demoted) {
                     held.retire();
@@ -207,7 +206,10 @@ async fn run(lane: Lane<'_>, request: &Request, effect: Effect, timeout: Duratio
                 return Ok(answers);
             }
             Ok(Err(error)) => error,
-            Err(_) => return Err(error::late(effect, true, began.elapsed())),
+            Err(_) => {
+                lane.silent(asked);
+                return Err(error::late(effect, true, began.elapsed()));
+            }
         };
         if !error::is_fatal(&error) {
             return Err(error::unreachable(&error));
@@ -225,7 +227,7 @@ async fn run(lane: Lane<'_>, request: &Request, effect: Effect, timeout: Duratio
 #[derive(Clone, Copy)]
 enum Lane<'a> {
     Shared(&'a Slot),
-    Bulk(&'a Bulk),
+    Bulk(&'a Lanes),
 }
 
 /// A connection for one call. Dropped, a bulk connection is closed.
@@ -238,22 +240,30 @@ impl<'a> Lane<'a> {
     async fn hold(self) -> Result<Held<'a>> {
         match self {
             Lane::Shared(slot) => slot.link().await.map(Held::Shared),
-            Lane::Bulk(bulk) => bulk.lease().await.map(Held::Bulk),
+            Lane::Bulk(lanes) => lanes.bulk.lease().await.map(Held::Bulk),
         }
     }
 
     fn broke(self) {
-        if let Lane::Bulk(bulk) = self {
-            bulk.forget();
+        if let Lane::Bulk(lanes) = self {
+            lanes.bulk.forget();
+        }
+    }
+
+    /// Where one connection is silent, the others may be.
+    fn silent(self, since: Instant) {
+        if let Lane::Bulk(lanes) = self {
+            lanes.bulk.forget();
+            lanes.control.doubt(since);
         }
     }
 }
 
 impl Held<'_> {
-    async fn send(&mut self, request: &Request) -> RedisResult<Vec<Value>> {
+    async fn send(&mut self, request: &Request, effect: Effect) -> RedisResult<Vec<Value>> {
         match self {
             Held::Shared(link) => link.send(request).await,
-            Held::Bulk(lease) => lease.carrier.send(request).await,
+            Held::Bulk(lease) => lease.carrier.send(request, effect).await,
         }
     }
 

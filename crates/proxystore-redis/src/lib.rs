@@ -17,8 +17,9 @@
 //! | `ca` | a file of PEM certificates to trust instead of the public ones (`rediss://`) | |
 //!
 //! An object is one string value, its bytes as they are. Needed of the server: version 6.2 (`GETDEL`, only for
-//! `take`), and permission for `GET`, `GETRANGE`, `STRLEN`, `SET`, `UNLINK`, `EXISTS`, `PEXPIRE`, `PING`; to be woken
-//! by watches `HELLO` and `CLIENT TRACKING`; to clear `SCAN`; to be warned `INFO`.
+//! `take`), and permission for `GET`, `GETRANGE`, `STRLEN`, `SET`, `UNLINK`, `EXISTS`, `PEXPIRE`, `PING`; for a
+//! database other than 0 `SELECT`; by way of sentinels `ROLE`; to be woken by watches `HELLO` and `CLIENT TRACKING`; to
+//! clear `SCAN`; to be warned `INFO`.
 //!
 //! # Connections
 //!

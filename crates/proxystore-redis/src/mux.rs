@@ -33,6 +33,15 @@ struct Sent {
     reply: Reply,
 }
 
+/// Dropped with the driver, however that ends: who waits for room need not wait any more.
+struct Freed(Arc<Semaphore>);
+
+impl Drop for Freed {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 /// How many replies somebody waits for.
 struct Reply(usize, oneshot::Sender<Vec<Value>>);
 
@@ -41,15 +50,14 @@ impl Mux {
     pub(crate) fn spawn(wire: Wire, listener: Arc<dyn Listener>) -> Self {
         let (requests, queue) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(WAITING));
-        let freed = room.clone();
+        let freed = Freed(room.clone());
         tokio::spawn(async move {
-            let _listener = listener;
+            let (_listener, freed) = (listener, freed);
             let (mut replies, mut writer) = wire.into_parts();
             let (asked, owed) = mpsc::unbounded_channel();
             // Whoever waits for an answer finds out by its channel.
-            let write = pin!(write(queue, &mut writer, &freed, asked));
+            let write = pin!(write(queue, &mut writer, &freed.0, asked));
             let _ = select(write, pin!(read(owed, &mut replies))).await;
-            freed.close();
         });
         Self { requests, room }
     }
@@ -121,3 +129,6 @@ async fn read(
 fn broken() -> RedisError {
     io::Error::from(io::ErrorKind::BrokenPipe).into()
 }
+
+#[cfg(test)]
+mod tests;

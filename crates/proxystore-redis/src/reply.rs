@@ -51,7 +51,7 @@ impl<R: AsyncRead + Unpin> Replies<R> {
     pub(crate) async fn rest(&mut self, head: Head) -> Result<Value> {
         match head {
             Head::Whole(value) => Ok(value),
-            Head::Body(len) => self.body(len, &Transfer::default()).await.map(Value::BulkString),
+            Head::Body(len) => self.unadmitted(len).await.map(Value::BulkString),
             Head::Many(count) => {
                 let mut left = ARRAY;
                 self.many(count, DEPTH, &mut left).await
@@ -64,11 +64,19 @@ impl<R: AsyncRead + Unpin> Replies<R> {
         let mut all = Vec::new();
         for _ in 0..count {
             let head = self.head().await?;
-            let takes = size_of::<Value>() + if let Head::Body(len) = head { len } else { 0 };
+            let takes = size_of::<Value>()
+                + match &head {
+                    Head::Body(len) => *len,
+                    Head::Whole(Value::SimpleString(text)) => text.len(),
+                    Head::Whole(Value::ServerError(error)) => {
+                        error.code().len() + error.details().map_or(0, str::len)
+                    }
+                    _ => 0,
+                };
             *left = left.checked_sub(takes).ok_or_else(garbled)?;
             all.push(match head {
                 Head::Whole(value) => value,
-                Head::Body(len) => Value::BulkString(self.body(len, &Transfer::default()).await?),
+                Head::Body(len) => Value::BulkString(self.unadmitted(len).await?),
                 Head::Many(count) if depth > 0 => Box::pin(self.many(count, depth - 1, left)).await?,
                 Head::Many(_) => return Err(garbled()),
             });
@@ -90,15 +98,28 @@ impl<R: AsyncRead + Unpin> Replies<R> {
         Ok(head)
     }
 
-    /// The string of `len` bytes that the head announced. Tells `transfer` of what comes.
+    /// The string of `len` bytes that the head announced, for which there is room. Tells `transfer` of what comes.
     pub(crate) async fn body(&mut self, len: usize, transfer: &Transfer) -> Result<Vec<u8>> {
+        self.string(len, len + 2, transfer).await
+    }
+
+    /// The same where nobody has asked for so much: memory grows with what comes.
+    async fn unadmitted(&mut self, len: usize) -> Result<Vec<u8>> {
+        self.string(len, AHEAD, &Transfer::default()).await
+    }
+
+    /// Sets `step` bytes aside, and then as many again as have come.
+    async fn string(&mut self, len: usize, step: usize, transfer: &Transfer) -> Result<Vec<u8>> {
         let whole = len + 2;
-        let mut body = Vec::with_capacity(whole);
+        let mut body = Vec::with_capacity(whole.min(step));
         let there = whole.min(self.ahead.len());
         body.extend_from_slice(&self.ahead[..there]);
         self.ahead.advance(there);
         transfer.moved(there as u64);
         while body.len() < whole {
+            if body.len() == body.capacity() {
+                body.reserve_exact((whole - body.len()).min(body.len()));
+            }
             let rest = (whole - body.len()) as u64;
             match (&mut self.from).take(rest).read_buf(&mut body).await? {
                 0 => return Err(ErrorKind::UnexpectedEof.into()),

@@ -57,10 +57,12 @@ impl Keys {
         (entry.clone(), entry.changes.subscribe())
     }
 
-    /// Forgets the key with its last watch, which is the one that calls.
-    fn leave(&self, name: &str) {
+    /// Forgets the key with its last watch.
+    fn leave(&self, name: &str, changes: Option<watch::Receiver<u64>>) {
         let mut keys = lock(&self.0);
-        if keys.get(name).is_some_and(|entry| entry.changes.receiver_count() <= 1) {
+        // Not before: of two that leave at once, one has to be the last.
+        drop(changes);
+        if keys.get(name).is_some_and(|entry| entry.changes.receiver_count() == 0) {
             keys.remove(name);
         }
     }
@@ -107,8 +109,15 @@ impl Watches {
         let name = format!("{}:{key}", self.prefix);
         let (entry, changes) = self.keys.join(&name);
         let delays = Backoff::default().delays();
-        let mut watching =
-            Watching { all: self, name, entry, changes, delays, subscribed: false, polls: false };
+        let mut watching = Watching {
+            all: self,
+            name,
+            entry,
+            changes: Some(changes),
+            delays,
+            subscribed: false,
+            polls: false,
+        };
         match watching.ask().await {
             Err(error) if error.kind() == ErrorKind::Unsupported => watching.polls = true,
             asked => watching.subscribed = asked.map(|()| true)?,
@@ -150,7 +159,8 @@ struct Watching {
     all: Arc<Watches>,
     name: String,
     entry: Arc<Entry>,
-    changes: watch::Receiver<u64>,
+    /// There until the drop.
+    changes: Option<watch::Receiver<u64>>,
     delays: Delays,
     /// The server will tell of the next change.
     subscribed: bool,
@@ -174,7 +184,7 @@ impl Watching {
     /// wait for any more.
     async fn wake(&mut self) -> Option<()> {
         if self.subscribed {
-            self.changes.changed().await.ok()?;
+            self.changes.as_mut()?.changed().await.ok()?;
             self.subscribed = false;
             return self.all.slot.check_open().ok();
         }
@@ -199,6 +209,6 @@ impl Watching {
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        self.all.keys.leave(&self.name);
+        self.all.keys.leave(&self.name, self.changes.take());
     }
 }

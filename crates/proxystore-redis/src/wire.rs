@@ -10,14 +10,13 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select, select_ok};
 use proxystore_core::Transfer;
 use redis::io::tcp::socket2::SockRef;
-use redis::{
-    ConnectionAddr, ConnectionInfo, ErrorKind, Pipeline, RedisConnectionInfo, RedisError, RedisResult, Value,
-};
+use redis::{ConnectionAddr, ConnectionInfo, Pipeline, RedisConnectionInfo, RedisError, RedisResult, Value};
 use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf, split};
 use tokio::net::{TcpStream, lookup_host};
 
 use crate::connector::admit;
-use crate::error;
+use crate::error::{self, Effect};
+use crate::lanes::SMALL;
 use crate::reply::{Head, Replies};
 use crate::request::Request;
 
@@ -67,7 +66,11 @@ impl Wire {
         }
         // A connection is none before the server has answered: what it is sent may lie with the kernel for long.
         match settings.db() {
-            0 => self.order("PING", &[]).await,
+            0 => match self.order("PING", &[]).await {
+                // A server that cannot persist still serves reads, and refuses writes itself.
+                Err(error) if error.code() == Some("MISCONF") => Ok(()),
+                answer => answer,
+            },
             db => self.order("SELECT", &[&db.to_string()]).await,
         }
     }
@@ -76,15 +79,16 @@ impl Wire {
     async fn order(&mut self, command: &str, args: &[&str]) -> RedisResult<()> {
         let mut commands = Pipeline::with_capacity(1);
         commands.cmd(command).arg(args);
-        match self.send(&commands.into()).await?.pop() {
+        match self.send(&commands.into(), Effect::Read).await?.pop() {
             Some(Value::ServerError(error)) => Err(error.into()),
             _ => Ok(()),
         }
     }
 
     /// Sends the request and waits for all answers, errors of the server among them. Dropped before its end, or failed,
-    /// the connection is of no more use.
-    pub(crate) async fn send(&mut self, request: &Request) -> RedisResult<Vec<Value>> {
+    /// the connection is of no more use. A large object that the caller does not take is not read, unless the server
+    /// has it no more.
+    pub(crate) async fn send(&mut self, request: &Request, effect: Effect) -> RedisResult<Vec<Value>> {
         let transfer = Transfer::current();
         self.busy = true;
         let replies = &mut self.replies;
@@ -93,7 +97,9 @@ impl Wire {
             for _ in 0..request.len() {
                 answers.push(match replies.head().await? {
                     Head::Body(len) => {
-                        admit(len as u64).map_err(|_| grown())?;
+                        if len > SMALL && effect != Effect::Once {
+                            admit(len as u64).map_err(|_| error::grown())?;
+                        }
                         Value::BulkString(replies.body(len, &transfer).await?)
                     }
                     head => replies.rest(head).await?,
@@ -158,11 +164,6 @@ async fn tcp(host: &str, port: u16, info: &ConnectionInfo) -> io::Result<TcpStre
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(settings.user_timeout())?;
     Ok(stream)
-}
-
-/// Another object was put since this one's size was asked for.
-fn grown() -> RedisError {
-    (ErrorKind::Client, "the object became larger than the caller takes").into()
 }
 
 #[cfg(test)]

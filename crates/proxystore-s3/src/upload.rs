@@ -16,6 +16,7 @@ use tokio::time::sleep;
 use crate::body::counted;
 use crate::bucket::{Bucket, beside};
 use crate::buffers::Buffers;
+use crate::connector::MAX_VALUE;
 use crate::error::{self, Effect, Failed, Why};
 use crate::expiry;
 
@@ -56,6 +57,7 @@ pub(crate) async fn put(
     value: Payload,
     options: &PutOptions,
 ) -> Result<()> {
+    check_size(value.len() as u64)?;
     let expiry = options.ttl.map(expiry::after);
     if value.len() <= WHOLE {
         let only = if options.mode == Mode::Create { Only::IfAbsent } else { Only::Always };
@@ -67,6 +69,14 @@ pub(crate) async fn put(
     write(bucket, name, Source::Parts(upload), only, options.mode).await
 }
 
+/// What is larger could not be touched, as the server copies no more in one step.
+fn check_size(len: u64) -> Result<()> {
+    if len <= MAX_VALUE {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::TooLarge, "S3 takes at most 5 GiB in one piece").with("bytes", len))
+}
+
 /// The same for what is in a file, of which no more is in memory than the parts on their way.
 pub(crate) async fn put_file(
     bucket: &Arc<Bucket>,
@@ -74,6 +84,7 @@ pub(crate) async fn put_file(
     source: &FileSource,
     options: &PutOptions,
 ) -> Result<()> {
+    check_size(source.size())?;
     if source.size() <= WHOLE as u64 {
         let source = source.clone();
         let value = beside(move || source.payload()).await?;

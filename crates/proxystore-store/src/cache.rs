@@ -19,7 +19,6 @@ use self::flight::Fate;
 pub(crate) use self::flight::Flight;
 #[cfg(feature = "metrics")]
 use crate::metrics::facade::Held;
-use crate::rt;
 
 mod flight;
 
@@ -229,9 +228,8 @@ impl Cache {
                 Joined::Flight(flight) => flight,
             };
             match timeout_at(deadline, flight.end()).await {
-                Ok(Ok(Some(result))) => return result,
-                Ok(Ok(None)) => {}
-                Ok(Err(error)) => return Err(error),
+                Ok(Some(result)) => return result,
+                Ok(None) => {}
                 Err(_) => {
                     return Err(flight.news.fault().unwrap_or_else(late));
                 }
@@ -246,7 +244,6 @@ impl Cache {
         N: Into<News>,
         F: Future<Output = Loaded> + Send + 'static,
     {
-        rt::runtime()?;
         // Dropped after the lock, which the last handle takes.
         let known;
         let mut flights = self.flights();
@@ -254,7 +251,7 @@ impl Cache {
         if let Some(flight) = &known
             && !flight.is_lost()
         {
-            flight.share()?;
+            flight.share();
             return Ok(Joined::Flight(flight.clone()));
         }
         // A flight may have landed since the caller looked: it fills the cache and leaves in one step.
@@ -262,7 +259,7 @@ impl Cache {
             return Ok(Joined::Cached(target));
         }
         let (news, load) = load();
-        let flight = Flight::begin(self, Some(slot), news.into(), load);
+        let flight = Flight::begin(self, Some(slot), news.into(), load)?;
         let boarding = Boarding { flight: Arc::downgrade(&flight), fate: flight.fate.clone() };
         if let Some(replaced) = flights.insert(slot.clone(), boarding) {
             // Nobody waits for it any more, but it may be about to land.

@@ -277,12 +277,15 @@ impl Registry {
     /// The store that a reference means, if this process may use it.
     pub(crate) async fn open(&self, reference: &Reference) -> Result<Store> {
         let identity = reference.spec.identity();
-        if let Some(store) = self.get_store(&reference.store) {
-            store.check_identity(identity)?;
-            return self.guarded(store);
-        }
-        if let Some(store) = self.at(identity) {
-            return self.guarded(store);
+        // A signed address is opened by its own signature, whoever else has been there with another.
+        if !matches!(&reference.spec, Spec::Uri(uri) if uri.is_signed()) {
+            if let Some(store) = self.get_store(&reference.store) {
+                store.check_identity(identity)?;
+                return self.guarded(store);
+            }
+            if let Some(store) = self.at(identity) {
+                return self.guarded(store);
+            }
         }
         let name = &reference.store;
         let Spec::Uri(uri) = &reference.spec else {

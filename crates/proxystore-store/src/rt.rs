@@ -7,13 +7,7 @@ use std::time::Duration;
 
 use proxystore_core::{Error, ErrorKind, Operation, Result, Transfer};
 use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
-
-/// Runs `task` on its own, or fails with `Unsupported` outside a runtime.
-pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Result<AbortHandle> {
-    Ok(runtime()?.spawn(task).abort_handle())
-}
 
 /// From this size on, objects are worked on where they keep nobody waiting.
 const LARGE: usize = 2 << 20;

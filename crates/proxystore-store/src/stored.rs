@@ -159,16 +159,20 @@ impl<C> Stored<C> {
     /// `Trust::allow(["https://bucket.s3.amazonaws.com"])`. An encrypted object can be read there if it is bound to a
     /// label.
     ///
+    /// Whoever reads there does not see the object's time to live: let the signature be over before it.
+    ///
     /// Errors: `Config` if the address is not signed or is that of another object, `Unsupported` if the object is
-    /// ephemeral, since nobody can evict it there, and those of [`store`](Self::store). Dropping the future leaves
+    /// ephemeral or a future, since there nobody can evict it or see its producer, or if the address is longer than
+    /// 2,048 bytes, and those of [`store`](Self::store). Dropping the future leaves
     /// nothing.
     pub async fn presigned(&self, address: &Uri) -> Result<Self> {
         let presigned = async {
+            let unsupported = |why: &str| Err(Error::new(ErrorKind::Unsupported, why));
             if self.is_ephemeral() {
-                return Err(Error::new(
-                    ErrorKind::Unsupported,
-                    "the object is ephemeral, and nobody can evict it there",
-                ));
+                return unsupported("the object is ephemeral, and nobody can evict it there");
+            }
+            if self.reference.future.is_some() {
+                return unsupported("it is a future, and nobody can see its producer there");
             }
             let ours =
                 address.path().strip_suffix(self.key().as_str()).is_some_and(|rest| rest.ends_with('/'));
@@ -182,6 +186,10 @@ impl<C> Stored<C> {
                 Some(names) => address.clone().with_option(WithTransform::OPTION, names),
                 None => address.clone(),
             };
+            let fits = |text: proxystore_core::Secret| text.expose().parse::<Uri>().is_ok();
+            if !uri.expose_signed().is_some_and(fits) {
+                return unsupported("the signed address is too long for a reference");
+            }
             let name = Store::name_of(&uri);
             let reference =
                 Reference { store: name, spec: Spec::Uri(uri), grant: None, ..self.reference.clone() };

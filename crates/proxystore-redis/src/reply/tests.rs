@@ -102,10 +102,13 @@ async fn what_cannot_be_is_refused() {
         ["*-1\r\n", "$1\r\nxyz", ":1\n", "\r\n", "\n", "%1\r\n", ">1\r\n+x\r\n"].map(|text| text.into()),
     );
     let full = [b"*9\r\n".as_slice(), format!("${ARRAY}\r\n").as_bytes()].concat();
-    cases.extend([endless, deep, full]);
+    let line = [b"-ERR ".as_slice(), &[b'x'; LINE - 10], b"\r\n"].concat();
+    let lines = [b"*9999\r\n".as_slice(), &line.repeat(ARRAY / LINE + 10)].concat();
+    cases.extend([endless, deep, full, lines]);
     for bytes in cases {
         let (read, end) = read(&bytes, 1_000).await;
-        assert!(read.is_empty() && end == ErrorKind::InvalidData, "{:?}: {read:?}", bytes.escape_ascii());
+        let begins = bytes[..bytes.len().min(100)].escape_ascii();
+        assert!(read.is_empty() && end == ErrorKind::InvalidData, "{begins:?}: {read:?}");
     }
     // The longest string is announced, and the longest array: nothing comes of them but the end.
     for bytes in [format!("${MAX_VALUE}\r\nshort"), format!("*{}\r\n:1\r\n", u64::MAX)] {

@@ -117,6 +117,24 @@ async fn what_is_not_taken_is_not_fetched() {
     }
 }
 
+/// In a batch that goes by a connection for large objects, only what is too large is refused.
+#[tokio::test]
+async fn what_is_not_taken_leaves_the_rest_of_its_batch() {
+    let Some(server) = RedisServer::start().await else { return };
+    let connector = connect(&server.uri()).await.unwrap();
+    let keys: Vec<_> = (0..20).map(|i| key(&format!("k{i}"))).collect();
+    for (i, key) in keys.iter().enumerate() {
+        let size = if i == 7 { 100_000 } else { 100 };
+        connector.put(key, vec![1; size].into(), &Default::default()).await.unwrap();
+    }
+    for (i, got) in Transfer::new(1000).scope(connector.get_many(&keys)).await.into_iter().enumerate() {
+        match got {
+            Ok(object) => assert!(i != 7 && object.unwrap().len() == 100, "{i}"),
+            Err(error) => assert!(i == 7 && error.kind() == ErrorKind::TooLarge, "{i}: {error}"),
+        }
+    }
+}
+
 /// Room for one at a time, and that once somebody has seen to it.
 struct Narrow(tokio::sync::Semaphore);
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use proxystore_core::{Operation, Result, Transfer};
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
@@ -29,6 +30,8 @@ pub(crate) struct Flight {
     pub(super) news: News,
     pub(super) fate: Arc<Fate>,
     carrier: Mutex<Carrier>,
+    /// Where it began, and where its task is if it gets one: whoever joins may be of a runtime that ends, or stands still.
+    runtime: Handle,
     slot: Option<Slot>,
     cache: Weak<Cache>,
 }
@@ -73,8 +76,8 @@ impl Flight {
         transfer: Transfer,
         load: impl Future<Output = Loaded> + Send + 'static,
     ) -> Result<Arc<Self>> {
-        let flight = Self::begin(cache, None, transfer.into(), load);
-        flight.share()?;
+        let flight = Self::begin(cache, None, transfer.into(), load)?;
+        flight.share();
         Ok(flight)
     }
 
@@ -83,7 +86,7 @@ impl Flight {
         slot: Option<&Slot>,
         news: News,
         load: impl Future<Output = Loaded> + Send + 'static,
-    ) -> Arc<Self> {
+    ) -> Result<Arc<Self>> {
         let fate = Arc::new(Fate::default());
         let landing = (Arc::downgrade(cache), slot.cloned(), Ends(fate.clone()));
         let load = in_current_span(async move {
@@ -94,14 +97,15 @@ impl Flight {
             }
             let _ = ends.0.landed.set(Some(loaded.map(|found| found.map(|(target, _)| target))));
         });
-        Arc::new(Self {
+        Ok(Arc::new(Self {
             began: cache.now(),
             news,
             fate,
             carrier: Mutex::new(Carrier::Waiter(Box::pin(load))),
+            runtime: rt::runtime()?,
             slot: slot.cloned(),
             cache: Arc::downgrade(cache),
-        })
+        }))
     }
 
     fn carrier(&self) -> MutexGuard<'_, Carrier> {
@@ -109,26 +113,23 @@ impl Flight {
     }
 
     /// Moves the load to a task, for all who wait: none of them has to be polled for the others' sake.
-    pub(super) fn share(&self) -> Result<()> {
-        // Without a runtime, it stays where it is.
-        rt::runtime()?;
+    pub(super) fn share(&self) {
         let mut carrier = self.carrier();
         match std::mem::replace(&mut *carrier, Carrier::Nobody) {
-            Carrier::Waiter(load) => *carrier = Carrier::Task(rt::spawn(load)?),
+            Carrier::Waiter(load) => *carrier = Carrier::Task(self.runtime.spawn(load).abort_handle()),
             Carrier::Polling { .. } => *carrier = Carrier::Polling { shared: true },
             other => *carrier = other,
         }
-        Ok(())
     }
 
     /// Drives the load on, if that is for the waiter to do. No lock is held meanwhile.
-    fn carry(&self, context: &mut Context<'_>) -> Result<()> {
+    fn carry(&self, context: &mut Context<'_>) {
         let mut carrier = self.carrier();
         let mut load = match std::mem::replace(&mut *carrier, Carrier::Nobody) {
             Carrier::Waiter(load) => load,
             other => {
                 *carrier = other;
-                return Ok(());
+                return;
             }
         };
         *carrier = Carrier::Polling { shared: false };
@@ -139,21 +140,20 @@ impl Flight {
         let mut carrier = self.carrier();
         *carrier = match *carrier {
             _ if !goes_on => Carrier::Nobody,
-            Carrier::Polling { shared: true } => Carrier::Task(rt::spawn(load)?),
+            Carrier::Polling { shared: true } => Carrier::Task(self.runtime.spawn(load).abort_handle()),
             _ => Carrier::Waiter(load),
         };
-        Ok(())
     }
 
     /// The result, or `None` if the load ended without one. Dropping the future leaves the load to the others.
-    pub(super) async fn end(&self) -> Result<Option<Landed>> {
+    pub(super) async fn end(&self) -> Option<Landed> {
         let mut told = pin!(self.fate.told.notified());
         let landed = poll_fn(|context| {
-            self.carry(context)?;
+            self.carry(context);
             if self.fate.landed.get().is_none() {
                 ready!(told.as_mut().poll(context));
             }
-            Poll::Ready(Ok(self.fate.landed.get().cloned().flatten()))
+            Poll::Ready(self.fate.landed.get().cloned().flatten())
         });
         landed.await
     }
@@ -161,7 +161,10 @@ impl Flight {
     /// The [`end`](Self::end) of a load that may take `time`, and as long as its bytes take: a runtime that stands still
     /// keeps neither its deadline nor its callers.
     pub(crate) async fn landed(&self, operation: Operation, time: Duration) -> Result<Option<Landed>> {
-        rt::deadline(operation, time.saturating_add(GRACE), 0, &self.news.transfer, self.end()).await
+        rt::deadline(operation, time.saturating_add(GRACE), 0, &self.news.transfer, async {
+            Ok(self.end().await)
+        })
+        .await
     }
 
     /// Whether it has ended without a result.

@@ -33,7 +33,7 @@ where
 {
     match cache.join(&slot("k"), &|| (Transfer::default(), load())).unwrap() {
         Joined::Flight(flight) => {
-            flight.share().unwrap();
+            flight.share();
             flight
         }
         Joined::Cached(_) => panic!("it is cached"),
