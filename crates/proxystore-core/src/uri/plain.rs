@@ -1,14 +1,17 @@
 //! The text that most URIs have: canonical, without user information, and with nothing in it that is encoded.
 //!
-//! What is accepted here is what [`parse`](super::parse) reads and writes again as it stands; all else it may read.
+//! What is recognized here is what [`parse`](super::parse) reads and writes again as it stands; all else it may read.
 
 use super::{Ends, MAX_LEN, is_scheme};
 
-/// In the name of a host, in a path, and in the name and the value of an option.
-const HOST: u8 = 1;
-const PATH: u8 = 2;
-const NAME: u8 = 4;
-const VALUE: u8 = 8;
+/// In the scheme, the name of a host, a segment of a path, and the name and the value of an option.
+const SCHEME: u8 = 1;
+const HOST: u8 = 2;
+const SEGMENT: u8 = 4;
+const NAME: u8 = 8;
+const VALUE: u8 = 16;
+/// In the number of a port.
+const DIGIT: u8 = 32;
 
 /// Where each byte may stand as it is.
 const PLACES: [u8; 256] = {
@@ -16,10 +19,14 @@ const PLACES: [u8; 256] = {
     let mut byte = 0;
     while byte < 128u8 {
         places[byte as usize] = match byte {
-            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' => HOST | PATH | NAME | VALUE,
-            b'A'..=b'Z' | b'~' => PATH | NAME | VALUE,
-            b'/' | b':' | b',' => PATH | VALUE,
-            b'!' | b'$' | b'\'' | b'(' | b')' | b'*' | b';' | b'=' | b'+' => PATH,
+            b'0'..=b'9' => SCHEME | HOST | SEGMENT | NAME | VALUE | DIGIT,
+            b'a'..=b'z' | b'-' | b'.' => SCHEME | HOST | SEGMENT | NAME | VALUE,
+            b'_' => HOST | SEGMENT | NAME | VALUE,
+            b'A'..=b'Z' | b'~' => SEGMENT | NAME | VALUE,
+            b':' | b',' => SEGMENT | VALUE,
+            b'/' => VALUE,
+            b'+' => SCHEME | SEGMENT,
+            b'!' | b'$' | b'\'' | b'(' | b')' | b'*' | b';' | b'=' => SEGMENT,
             _ => 0,
         };
         byte += 1;
@@ -27,44 +34,88 @@ const PLACES: [u8; 256] = {
     places
 };
 
-fn all(text: &str, place: u8) -> bool {
-    text.bytes().all(|byte| PLACES[usize::from(byte)] & place != 0)
+/// Reads a text once, from left to right.
+struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Scanner<'a> {
+    /// All that may stand in this place.
+    fn take(&mut self, place: u8) -> &'a str {
+        let rest = &self.text[self.at..];
+        let end = rest.bytes().position(|byte| PLACES[usize::from(byte)] & place == 0);
+        let taken = &rest[..end.unwrap_or(rest.len())];
+        self.at += taken.len();
+        taken
+    }
+
+    /// Whether this comes next; then it is taken.
+    fn eat(&mut self, byte: u8) -> bool {
+        let next = self.next() == Some(byte);
+        self.at += usize::from(next);
+        next
+    }
+
+    fn next(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
 }
 
 /// Where the parts of such a text end. `None` if it is none.
 pub(super) fn ends(text: &str) -> Option<Ends> {
-    let scheme = text.find(':').filter(|_| text.len() <= MAX_LEN)?;
-    let rest = text[scheme..].strip_prefix("://")?;
-    let begin = scheme + "://".len();
-    let path = rest.find('?').map_or(text.len(), |query| begin + query);
-    let hosts = text[begin..path].find('/').map_or(path, |slash| begin + slash);
-    let plain = is_scheme(&text[..scheme])
-        && (begin == hosts || text[begin..hosts].split(',').all(is_host))
-        && is_path(&text[hosts..path])
-        && text.get(path + 1..).is_none_or(is_query);
-    plain.then_some(Ends { scheme, hosts, path })
+    if text.len() > MAX_LEN {
+        return None;
+    }
+    let mut scanner = Scanner { text, at: 0 };
+    let scheme = scanner.take(SCHEME).len();
+    let begins = is_scheme(&text[..scheme]) && scanner.eat(b':') && scanner.eat(b'/') && scanner.eat(b'/');
+    if !begins || !hosts(&mut scanner) {
+        return None;
+    }
+    let hosts = scanner.at;
+    while scanner.eat(b'/') {
+        if matches!(scanner.take(SEGMENT), "" | "." | "..") {
+            return None;
+        }
+    }
+    let path = scanner.at;
+    (options(&mut scanner) && scanner.at == text.len()).then_some(Ends { scheme, hosts, path })
 }
 
-fn is_host(text: &str) -> bool {
-    let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
-    // Of a port, too, there is one form.
-    let is_port = |port: &str| {
-        port.bytes().all(|byte| byte.is_ascii_digit())
-            && (port == "0" || !port.starts_with('0'))
-            && port.parse::<u16>().is_ok()
-    };
-    !host.is_empty() && all(host, HOST) && port.is_none_or(is_port)
+fn hosts(scanner: &mut Scanner<'_>) -> bool {
+    if matches!(scanner.next(), None | Some(b'/' | b'?')) {
+        return true;
+    }
+    loop {
+        if scanner.take(HOST).is_empty() {
+            return false;
+        }
+        if scanner.eat(b':') {
+            let port = scanner.take(DIGIT);
+            // There is one form of it.
+            if port.starts_with('0') && port != "0" || port.parse::<u16>().is_err() {
+                return false;
+            }
+        }
+        if !scanner.eat(b',') {
+            return true;
+        }
+    }
 }
 
-fn is_path(path: &str) -> bool {
-    all(path, PATH) && path.split('/').skip(1).all(|segment| !matches!(segment, "" | "." | ".."))
-}
-
-fn is_query(query: &str) -> bool {
+fn options(scanner: &mut Scanner<'_>) -> bool {
     let mut last = "";
-    query.split('&').all(|pair| {
-        let Some((name, value)) = pair.split_once('=') else { return false };
-        // In order, and so none of them empty or twice.
-        std::mem::replace(&mut last, name) < name && all(name, NAME) && all(value, VALUE)
-    })
+    let mut more = scanner.eat(b'?');
+    while more {
+        let name = scanner.take(NAME);
+        // In order: so none is empty, and none is there twice.
+        if name <= last || !scanner.eat(b'=') {
+            return false;
+        }
+        last = name;
+        scanner.take(VALUE);
+        more = scanner.eat(b'&');
+    }
+    true
 }
