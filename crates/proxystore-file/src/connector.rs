@@ -1,6 +1,7 @@
 //! The contract over a directory.
 
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -210,9 +211,18 @@ impl Connector for FileConnector {
     }
 
     async fn put(&self, key: &Key, value: Payload, options: &PutOptions) -> Result<()> {
-        let (options, transfer) = (options.clone(), Transfer::current());
+        let (len, transfer) = (value.len() as u64, Transfer::current());
+        if len <= SMALL {
+            consume_budget().await;
+            let write = |file: &OwnedFd| object::write(file, key, &value, &transfer);
+            let put = self.tree().and_then(|tree| tree.put_at_once(key, len, options, write));
+            if put.map_err(|error| self.explain(error, "put", Some(key)))? {
+                return Ok(());
+            }
+        }
+        let options = options.clone();
         let put = move |tree: &Tree, key: &Key| {
-            tree.put(key, value.len() as u64, &options, |file| object::write(file, key, &value, &transfer))
+            tree.put(key, len, &options, |file| object::write(file, key, &value, &transfer))
         };
         self.run("put", key, ErrorKind::Ambiguous, put).await
     }

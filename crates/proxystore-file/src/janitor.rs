@@ -15,7 +15,8 @@ use crate::error::failed;
 use crate::layout::{Entry, SHARDS, classify, shard_name};
 use crate::object::{Object, open_beneath};
 use crate::pool::Pool;
-use crate::tree::{Shard, Tree, remove};
+use crate::shard::Shard;
+use crate::tree::{Tree, remove};
 
 /// How many files are removed under one lock.
 const BATCH: usize = 128;
@@ -69,7 +70,7 @@ pub(crate) async fn sweep(tree: &Arc<Tree>, pool: &Pool, all: bool) -> Result<Sw
 fn sweep_shard(tree: &Tree, number: u8, all: bool) -> Result<(Swept, Option<Error>)> {
     let Some(shard) = tree.shard(number)? else { return Ok((Swept::default(), None)) };
     let mut sweep = Sweep { shard: &shard, clock: tree.clock, all, swept: Swept::default(), failed: None };
-    let ended = sweep.directory(&shard.0, &shard_name(number));
+    let ended = sweep.directory(&shard.dir, &shard_name(number));
     Ok((sweep.swept, ended.err().or(sweep.failed)))
 }
 

@@ -9,13 +9,11 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proxystore_core::{Error, ErrorKind, Key, Mode, Payload, PutOptions, Result, Transfer};
 use rustix::fs::{
-    AtFlags, FlockOperation, FsWord, Mode as Permissions, OFlags, RenameFlags, fdatasync, flock, fstat,
-    fstatfs, fsync, linkat, mkdirat, renameat, renameat_with, unlinkat,
+    AtFlags, FlockOperation, FsWord, OFlags, fdatasync, flock, fstat, fstatfs, fsync, unlinkat,
 };
 use rustix::io::{Errno, ReadWriteFlags};
 
@@ -23,11 +21,10 @@ use crate::Durability;
 use crate::buffer::Buffer;
 use crate::clock::Clock;
 use crate::error::{corrupt, failed};
-use crate::layout::{Place, SHARDS, shard_name, temp_name};
+use crate::layout::{Place, SHARDS, shard_name};
 use crate::object::{self, Expiry, Glance, Object, open_beneath};
+use crate::shard::{Fresh, Shard, open_or_make};
 
-/// How long to wait for a lock that is held for microseconds, unless its holder is stopped.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// Up to this many bytes an object is written into a file without a name: that is cheaper than a lock.
 const SMALL: u64 = 64 << 10;
 /// The type of file systems in memory, which cannot be asked not to wait.
@@ -39,32 +36,22 @@ pub(crate) struct Tree {
     root: OwnedFd,
     pub(crate) clock: Clock,
     durability: Durability,
+    /// Whether there is no disk to wait for.
+    in_memory: bool,
     /// Whether the system can look without waiting for the disk.
     glances: AtomicBool,
-    /// How it reads then: where there is no disk there is nothing to wait for.
-    reading: ReadWriteFlags,
     /// Whether files without a name can be made, and be given one.
     nameless: AtomicBool,
     /// The shards whose directories are known to be on the disk.
     on_disk: [AtomicBool; SHARDS],
 }
 
-/// A file that has not got its name yet.
-struct Fresh {
-    file: OwnedFd,
-    temp: Option<String>,
-}
-
-/// A shard's directory, opened for one operation: its lock goes when it is dropped.
-pub(crate) struct Shard(pub(crate) OwnedFd);
-
 impl Tree {
     pub(crate) fn new(root: OwnedFd, clock: Clock, durability: Durability) -> Self {
         let on_disk = [const { AtomicBool::new(false) }; SHARDS];
         let (glances, nameless) = (AtomicBool::new(true), AtomicBool::new(true));
         let in_memory = fstatfs(&root).is_ok_and(|system| system.f_type == TMPFS);
-        let reading = if in_memory { ReadWriteFlags::empty() } else { ReadWriteFlags::NOWAIT };
-        Self { root, clock, durability, glances, reading, nameless, on_disk }
+        Self { root, clock, durability, in_memory, glances, nameless, on_disk }
     }
 
     /// Puts the object of `len` bytes that `write` writes into an empty file.
@@ -75,8 +62,38 @@ impl Tree {
         options: &PutOptions,
         write: impl Fn(&OwnedFd) -> Result<()>,
     ) -> Result<()> {
+        let shard = self.make_shard(Place::of(key).shard)?;
+        self.put_in(&shard, key, len, options, write)
+    }
+
+    /// The same if it waits for nothing, neither a disk nor a lock; `false`: it would have to.
+    pub(crate) fn put_at_once(
+        &self,
+        key: &Key,
+        len: u64,
+        options: &PutOptions,
+        write: impl Fn(&OwnedFd) -> Result<()>,
+    ) -> Result<bool> {
+        if !self.in_memory {
+            return Ok(false);
+        }
+        let mut shard = self.make_shard(Place::of(key).shard)?;
+        shard.patience = Duration::ZERO;
+        match self.put_in(&shard, key, len, options, write) {
+            Err(error) if error.kind() == ErrorKind::Timeout => Ok(false),
+            put => put.map(|()| true),
+        }
+    }
+
+    fn put_in(
+        &self,
+        shard: &Shard,
+        key: &Key,
+        len: u64,
+        options: &PutOptions,
+        write: impl Fn(&OwnedFd) -> Result<()>,
+    ) -> Result<()> {
         let place = Place::of(key);
-        let shard = self.make_shard(place.shard)?;
         let put = |mut fresh: Fresh| {
             let put = (|| {
                 write(&fresh.file)?;
@@ -86,7 +103,7 @@ impl Tree {
                 if self.durability != Durability::None {
                     fdatasync(&fresh.file).map_err(failed("cannot sync the object"))?;
                 }
-                self.publish(&shard, &mut fresh, &place, key, options.mode)
+                self.publish(shard, &mut fresh, &place, key, options.mode)
             })();
             put.inspect_err(|_| shard.discard(&fresh))
         };
@@ -103,7 +120,7 @@ impl Tree {
         }
         if self.durability == Durability::Power {
             // Not to be repeated: what the system once failed to write, it says the next time that it has written.
-            self.sync_names(place.shard, &shard, &dirs.unwrap_or_default()).map_err(|errno| {
+            self.sync_names(place.shard, shard, &dirs.unwrap_or_default()).map_err(|errno| {
                 Error::new(ErrorKind::Unexpected, "cannot sync the object's directories")
                     .with_source(errno)
                     .hint("the object is there, but may not outlive a loss of power")
@@ -128,7 +145,7 @@ impl Tree {
         };
         shard.lock(FlockOperation::NonBlockingLockShared)?;
         let dirs = make_dirs(shard, place)?;
-        let dir = dirs.last().unwrap_or(&shard.0);
+        let dir = dirs.last().unwrap_or(&shard.dir);
         // A temp takes the name from whoever has it in one step, a file without a name in two.
         let at_once = mode == Mode::Overwrite && fresh.temp.is_some();
         let named = if at_once { Err(Errno::EXIST) } else { shard.name(fresh, dir, &place.leaf) };
@@ -143,7 +160,7 @@ impl Tree {
                 // Nobody else gives or checks a name while we hold this lock.
                 shard.lock(FlockOperation::NonBlockingLockExclusive)?;
                 let dirs = make_dirs(shard, place)?;
-                let dir = dirs.last().unwrap_or(&shard.0);
+                let dir = dirs.last().unwrap_or(&shard.dir);
                 if !self.is_taken(place, key)? {
                     return shard.replace(fresh, dir, &place.leaf).map(|()| Some(dirs)).map_err(cannot);
                 }
@@ -166,8 +183,8 @@ impl Tree {
 
     /// Puts a new name, and those of the directories above it, on the disk.
     fn sync_names(&self, number: u8, shard: &Shard, dirs: &[OwnedFd]) -> rustix::io::Result<()> {
-        flock(&shard.0, FlockOperation::Unlock)?;
-        for dir in dirs.iter().rev().chain([&shard.0]) {
+        flock(&shard.dir, FlockOperation::Unlock)?;
+        for dir in dirs.iter().rev().chain([&shard.dir]) {
             fsync(dir)?;
         }
         let on_disk = &self.on_disk[usize::from(number)];
@@ -189,7 +206,8 @@ impl Tree {
         if !self.glances.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        match Object::glance(&self.root, &Place::of(key).path(), key, self.reading, wanted) {
+        let reading = if self.in_memory { ReadWriteFlags::empty() } else { ReadWriteFlags::NOWAIT };
+        match Object::glance(&self.root, &Place::of(key).path(), key, reading, wanted) {
             Ok(Glance::Missing) => self.check_root().map(|()| Some(Glance::Missing)),
             Ok(Glance::All(expiry, _) | Glance::Part(Object { expiry, .. }))
                 if expiry.is_over(self.clock) =>
@@ -253,7 +271,7 @@ impl Tree {
         let Some(object) = self.find(&place, key, OFlags::RDONLY)? else { return Ok(None) };
         let buffer = object.buffer()?;
         let dirs = open_dirs(&shard, &place)?;
-        if !remove(dirs.last().unwrap_or(&shard.0), &place.leaf)? {
+        if !remove(dirs.last().unwrap_or(&shard.dir), &place.leaf)? {
             return Ok(None);
         }
         read_removed(&shard, &object, buffer, transfer).map(Some)
@@ -262,94 +280,14 @@ impl Tree {
     /// The shard's directory, `None` if there is none yet.
     pub(crate) fn shard(&self, shard: u8) -> Result<Option<Shard>> {
         match open_beneath(&self.root, &shard_name(shard), DIRECTORY) {
-            Ok(dir) => Ok(Some(Shard(dir))),
+            Ok(dir) => Ok(Some(Shard::new(dir))),
             Err(Errno::NOENT) => self.check_root().map(|()| None),
             Err(errno) => Err(failed("cannot open the shard's directory")(errno)),
         }
     }
 
     pub(crate) fn make_shard(&self, shard: u8) -> Result<Shard> {
-        open_or_make(&self.root, &shard_name(shard)).map(Shard)
-    }
-}
-
-impl Shard {
-    /// Waits for the lock, which every other holder keeps for a moment only. An operation that fails here has
-    /// changed nothing.
-    pub(crate) fn lock(&self, how: FlockOperation) -> Result<()> {
-        let start = Instant::now();
-        let mut pause = Duration::from_micros(20);
-        loop {
-            match flock(&self.0, how) {
-                Err(Errno::WOULDBLOCK | Errno::INTR) if start.elapsed() < LOCK_WAIT => {
-                    sleep(pause);
-                    pause = (pause * 2).min(Duration::from_millis(2));
-                }
-                Err(Errno::WOULDBLOCK) => {
-                    let why = "another process keeps a shard's directory locked; nothing was changed";
-                    return Err(Error::new(ErrorKind::Timeout, why)
-                        .transient()
-                        .hint("look for a stopped process that uses this store"));
-                }
-                locked => return locked.map_err(failed("cannot lock the shard's directory")),
-            }
-        }
-    }
-
-    pub(crate) fn unlock(&self) -> Result<()> {
-        flock(&self.0, FlockOperation::Unlock).map_err(failed("cannot unlock the shard's directory"))
-    }
-
-    /// A new file without a name; `None` where there are none.
-    fn make_nameless(&self) -> Result<Option<Fresh>> {
-        match open_beneath(&self.0, ".", OFlags::TMPFILE | OFlags::RDWR) {
-            Ok(file) => Ok(Some(Fresh { file, temp: None })),
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => Ok(None),
-            Err(errno) => Err(failed("cannot make a file")(errno)),
-        }
-    }
-
-    /// A new file with a temp's name, locked as long as it is open.
-    fn make_temp(&self) -> Result<Fresh> {
-        let name = temp_name()?;
-        self.lock(FlockOperation::NonBlockingLockShared)?;
-        let file = open_beneath(&self.0, &name, OFlags::CREATE | OFlags::EXCL | OFlags::RDWR)
-            .map_err(failed("cannot make a file"))?;
-        let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
-        let fresh = Fresh { file, temp: Some(name) };
-        locked
-            .map_err(failed("cannot lock a new file"))
-            .and_then(|()| self.unlock())
-            .inspect_err(|_| self.discard(&fresh))?;
-        Ok(fresh)
-    }
-
-    /// Gives a file its name, if that is free.
-    fn name(&self, fresh: &Fresh, dir: &OwnedFd, leaf: &str) -> rustix::io::Result<()> {
-        match &fresh.temp {
-            Some(temp) => renameat_with(&self.0, temp, dir, leaf, RenameFlags::NOREPLACE),
-            None => linkat(&fresh.file, "", dir, leaf, AtFlags::EMPTY_PATH),
-        }
-    }
-
-    /// Gives a file its name, whoever has it. Under a lock, so that no sweep takes the file for a dead writer's.
-    fn replace(&self, fresh: &mut Fresh, dir: &OwnedFd, leaf: &str) -> rustix::io::Result<()> {
-        let temp = match &fresh.temp {
-            Some(temp) => temp,
-            None => {
-                let temp = temp_name().map_err(|_| Errno::AGAIN)?;
-                linkat(&fresh.file, "", &self.0, &temp, AtFlags::EMPTY_PATH)?;
-                fresh.temp.insert(temp)
-            }
-        };
-        renameat(&self.0, temp, dir, leaf)
-    }
-
-    /// Removes a file that could not be published. If that fails, it is the sweeper's.
-    fn discard(&self, fresh: &Fresh) {
-        if let Some(temp) = &fresh.temp {
-            let _ = unlinkat(&self.0, temp, AtFlags::empty());
-        }
+        open_or_make(&self.root, &shard_name(shard)).map(Shard::new)
     }
 }
 
@@ -389,22 +327,10 @@ fn dirs(
 ) -> Result<Vec<OwnedFd>> {
     let mut dirs = Vec::new();
     for name in &place.dirs {
-        let dir = open(dirs.last().unwrap_or(&shard.0), name)?;
+        let dir = open(dirs.last().unwrap_or(&shard.dir), name)?;
         dirs.push(dir);
     }
     Ok(dirs)
-}
-
-fn open_or_make(parent: &OwnedFd, name: &str) -> Result<OwnedFd> {
-    let open = || open_beneath(parent, name, DIRECTORY);
-    let opened = open().or_else(|errno| match errno {
-        Errno::NOENT => match mkdirat(parent, name, Permissions::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => open(),
-            Err(errno) => Err(errno),
-        },
-        errno => Err(errno),
-    });
-    opened.map_err(failed("cannot open or make a directory of the store"))
 }
 
 #[cfg(test)]

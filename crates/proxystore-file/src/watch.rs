@@ -44,7 +44,7 @@ pub(crate) fn subscribe(tree: &Tree, key: &Key) -> Result<Watch> {
         Err(error) => return Err(error),
     };
     let name = if place.dirs.is_empty() { place.leaf.as_bytes() } else { b"" };
-    let subscription = hub().and_then(|hub| hub.subscribe(&shard.0, name));
+    let subscription = hub().and_then(|hub| hub.subscribe(&shard.dir, name));
     Ok(subscription.map_or_else(|_| Watch::never(), |subscription| Watch::new(wakes(subscription))))
 }
 

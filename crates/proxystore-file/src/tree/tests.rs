@@ -58,7 +58,7 @@ fn puts_work_where_files_need_a_name() {
         let failing = |_: &OwnedFd| Err(Error::new(ErrorKind::Unexpected, "no"));
         assert!(tree.put(&key, 9, &create, failing).is_err());
         let shard = tree.shard(Place::of(&key).shard).unwrap().unwrap();
-        let left = Dir::read_from(&shard.0).unwrap().map(|entry| entry.unwrap().file_name().to_owned());
+        let left = Dir::read_from(&shard.dir).unwrap().map(|entry| entry.unwrap().file_name().to_owned());
         assert_eq!(left.filter(|name| !name.as_bytes().starts_with(b".")).count(), 0);
     }
 }
