@@ -70,6 +70,7 @@ mod layout;
 mod object;
 mod pool;
 mod root;
+mod shard;
 mod tree;
 mod watch;
 
