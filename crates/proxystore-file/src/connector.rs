@@ -16,7 +16,7 @@ use tokio::task::coop::consume_budget;
 
 use crate::janitor::{self, Swept};
 use crate::object::{self, Glance, Object};
-use crate::pool::{AT_ONCE, Pool};
+use crate::pool::Pool;
 use crate::tree::Tree;
 use crate::{FileConfig, root, watch};
 
@@ -140,7 +140,7 @@ impl FileConnector {
         key: &Key,
         wanted: impl FnOnce(u64) -> bool,
     ) -> Result<Option<Glance>> {
-        // Who asks for many lets others have a turn.
+        // Who asks for much lets others have a turn.
         consume_budget().await;
         let glance = self.tree().and_then(|tree| tree.glance(key, wanted));
         glance.map_err(|error| self.explain(error, operation, Some(key)))
@@ -168,6 +168,9 @@ impl FileConnector {
             (Some(Glance::Missing), _) => Ok(None),
             (Some(Glance::All(_, bytes)), _) => {
                 transfer.moved(bytes.len() as u64);
+                for _ in 0..bytes.len() as u64 / SMALL {
+                    consume_budget().await;
+                }
                 Ok(Some(bytes.into()))
             }
             (Some(Glance::Part(object)), Some(room)) => {
@@ -183,6 +186,11 @@ impl FileConnector {
 const HERE: u64 = (1 << 20) + SMALL;
 /// Up to this many bytes an object is read as soon as it is found.
 const SMALL: u64 = 64 << 10;
+
+/// How many objects of a batch are read at once.
+const BATCH: usize = 16;
+/// Up to this many bytes an object is put by who asks for it, where that waits for nothing.
+const PUT_HERE: u64 = 128 << 10;
 
 /// What the first look finds.
 enum Found<T> {
@@ -212,7 +220,7 @@ impl Connector for FileConnector {
 
     async fn put(&self, key: &Key, value: Payload, options: &PutOptions) -> Result<()> {
         let (len, transfer) = (value.len() as u64, Transfer::current());
-        if len <= SMALL {
+        if len <= PUT_HERE {
             consume_budget().await;
             let write = |file: &OwnedFd| object::write(file, key, &value, &transfer);
             let put = self.tree().and_then(|tree| tree.put_at_once(key, len, options, write));
@@ -243,7 +251,7 @@ impl Connector for FileConnector {
     /// Large ones are read by several threads.
     async fn get_many(&self, keys: &[Key]) -> Vec<Result<Option<Payload>>> {
         let gets: Vec<_> = keys.iter().map(|key| self.get_one(key, SMALL)).collect();
-        stream::iter(gets).buffered(AT_ONCE).collect().await
+        stream::iter(gets).buffered(BATCH).collect().await
     }
 
     /// The file is copied.

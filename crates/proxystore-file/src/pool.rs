@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 /// How many operations of a connector are in the file system at once: they take a thread and up to six files each.
-pub(crate) const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 64;
 /// When to give up on a file system that does not answer, or moves no byte.
 const DEADLINE: Duration = Duration::from_secs(300);
 

@@ -12,9 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use proxystore_core::{Error, ErrorKind, Key, Mode, Payload, PutOptions, Result, Transfer};
-use rustix::fs::{
-    AtFlags, FlockOperation, FsWord, OFlags, fdatasync, flock, fstat, fstatfs, fsync, unlinkat,
-};
+use rustix::fs::{AtFlags, FlockOperation, OFlags, fdatasync, flock, fstat, fstatfs, fsync, unlinkat};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::Durability;
@@ -27,8 +25,11 @@ use crate::shard::{Fresh, Shard, open_or_make};
 
 /// Up to this many bytes an object is written into a file without a name: that is cheaper than a lock.
 const SMALL: u64 = 64 << 10;
-/// The type of file systems in memory, which cannot be asked not to wait.
-const TMPFS: FsWord = 0x0102_1994;
+/// The type of file systems in memory: tmpfs.
+const IN_MEMORY: u32 = 0x0102_1994;
+/// The types of those whose files are opened without asking anyone, once their names are in memory: ext2 to ext4, xfs,
+/// btrfs, f2fs.
+const LOCAL: [u32; 4] = [0xEF53, 0x5846_5342, 0x9123_683E, 0xF2F5_2010];
 const DIRECTORY: OFlags = OFlags::DIRECTORY;
 
 /// An open store.
@@ -49,8 +50,10 @@ pub(crate) struct Tree {
 impl Tree {
     pub(crate) fn new(root: OwnedFd, clock: Clock, durability: Durability) -> Self {
         let on_disk = [const { AtomicBool::new(false) }; SHARDS];
-        let (glances, nameless) = (AtomicBool::new(true), AtomicBool::new(true));
-        let in_memory = fstatfs(&root).is_ok_and(|system| system.f_type == TMPFS);
+        let kind = fstatfs(&root).map_or(0, |system| system.f_type as u32);
+        let in_memory = kind == IN_MEMORY;
+        let glances = AtomicBool::new(in_memory || LOCAL.contains(&kind));
+        let nameless = AtomicBool::new(true);
         Self { root, clock, durability, in_memory, glances, nameless, on_disk }
     }
 
