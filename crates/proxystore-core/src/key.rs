@@ -62,17 +62,22 @@ impl Id {
         }
         Some(Self(bits.to_be_bytes()))
     }
+
+    /// Its characters.
+    fn chars(self) -> [u8; ID_CHARS] {
+        let mut bits = u128::from_be_bytes(self.0);
+        // The last one carries three bits, above two zero bits.
+        std::array::from_fn(|_| {
+            let digit = bits >> 123;
+            bits <<= 5;
+            BASE32[digit as usize]
+        })
+    }
 }
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bits = u128::from_be_bytes(self.0);
-        let mut text = [0u8; ID_CHARS];
-        for (i, slot) in text.iter_mut().enumerate() {
-            let digit = if i + 1 == ID_CHARS { (bits << 2) & 31 } else { (bits >> (123 - 5 * i)) & 31 };
-            *slot = BASE32[digit as usize];
-        }
-        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+        f.write_str(std::str::from_utf8(&self.chars()).unwrap_or_default())
     }
 }
 
@@ -148,7 +153,7 @@ fn check(text: &str) -> Result<(), &'static str> {
 
 impl From<Id> for Key {
     fn from(id: Id) -> Self {
-        Self(id.to_string().into())
+        Self(std::str::from_utf8(&id.chars()).unwrap_or_default().into())
     }
 }
 
