@@ -14,7 +14,7 @@ use tracing::{Instrument, Span};
 pub struct Trace {}
 
 impl Policy for Trace {
-    async fn around<T: Reply>(&self, call: &Call<'_>, attempts: &dyn Attempts<T>) -> Result<T> {
+    async fn around<T: Reply, A: Attempts<T>>(&self, call: &Call<'_>, attempts: &A) -> Result<T> {
         let span = tracing::debug_span!(
             target: "proxystore",
             "proxystore.call",
@@ -25,9 +25,6 @@ impl Policy for Trace {
             bytes = Empty,
             outcome = Empty,
         );
-        if span.is_disabled() {
-            return attempts.begin().await;
-        }
         let mut outcome = Outcome { span: &span, word: "dropped" };
         let result = attempts.begin().instrument(span.clone()).await;
         match &result {
