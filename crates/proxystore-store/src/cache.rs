@@ -19,10 +19,12 @@ use tokio::time::{Instant, timeout_at};
 
 use self::flight::Fate;
 pub(crate) use self::flight::Flight;
+use self::quick::Quick;
 #[cfg(feature = "metrics")]
 use crate::metrics::facade::Held;
 
 mod flight;
+mod quick;
 
 /// A target of any type.
 pub(crate) type AnyTarget = Arc<dyn Any + Send + Sync>;
@@ -108,7 +110,7 @@ pub(crate) struct Cache {
     objects: u64,
     bytes: u64,
     targets: moka::sync::Cache<Key, Cached>,
-    flights: Mutex<HashMap<Slot, Boarding>>,
+    flights: Mutex<HashMap<Slot, Boarding, Quick>>,
     /// Counts calls and flights, to tell which began first.
     clock: AtomicU64,
     #[cfg(feature = "metrics")]
@@ -341,7 +343,7 @@ impl Cache {
         self.clock.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn flights(&self) -> MutexGuard<'_, HashMap<Slot, Boarding>> {
+    fn flights(&self) -> MutexGuard<'_, HashMap<Slot, Boarding, Quick>> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

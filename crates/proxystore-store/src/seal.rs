@@ -109,7 +109,7 @@ impl Store {
         let result = match self.seal::<T, C>(value, &how.options).await {
             Ok(sealed) => {
                 let key = sealed.key.clone();
-                spanned!("proxystore.put", self.name(), Some(&key), self.put_sealed(sealed, how)).await
+                in_span!("proxystore.put", self.name(), Some(&key), self.put_sealed(sealed, how))
             }
             Err(error) => Err(error),
         };
