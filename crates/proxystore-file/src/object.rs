@@ -102,10 +102,15 @@ impl Object {
         dir: impl AsFd,
         path: &str,
         key: &Key,
-        reading: ReadWriteFlags,
+        in_memory: bool,
         wanted: impl FnOnce(u64) -> bool,
     ) -> rustix::io::Result<Glance> {
-        let file = match open_as(dir, path, OFlags::RDONLY, ResolveFlags::CACHED) {
+        // Where there is no disk, there is nothing to wait for, and no way to say so.
+        let (names, reading) = match in_memory {
+            true => (ResolveFlags::empty(), ReadWriteFlags::empty()),
+            false => (ResolveFlags::CACHED, ReadWriteFlags::NOWAIT),
+        };
+        let file = match open_as(dir, path, OFlags::RDONLY, names | ResolveFlags::NO_XDEV) {
             Ok(file) => file,
             Err(Errno::NOENT) => return Ok(Glance::Missing),
             Err(errno) => return Err(errno),

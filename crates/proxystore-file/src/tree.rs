@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use proxystore_core::{Error, ErrorKind, Key, Mode, Payload, PutOptions, Result, Transfer};
 use rustix::fs::{AtFlags, FlockOperation, OFlags, fdatasync, flock, fstat, fstatfs, fsync, unlinkat};
-use rustix::io::{Errno, ReadWriteFlags};
+use rustix::io::Errno;
 
 use crate::Durability;
 use crate::buffer::Buffer;
@@ -132,8 +132,8 @@ impl Tree {
         Ok(())
     }
 
-    /// Gives the file its name, in [`Mode::Create`] if no object has it, and gives the directories of a long key. `None`
-    /// if a file without a name cannot be given one here.
+    /// Gives the file its name, in [`Mode::Create`] if no object has it, and gives the directories of a long key.
+    /// `None` if a file without a name cannot be given one here.
     fn publish(
         &self,
         shard: &Shard,
@@ -209,8 +209,7 @@ impl Tree {
         if !self.glances.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let reading = if self.in_memory { ReadWriteFlags::empty() } else { ReadWriteFlags::NOWAIT };
-        match Object::glance(&self.root, &Place::of(key).path(), key, reading, wanted) {
+        match Object::glance(&self.root, &Place::of(key).path(), key, self.in_memory, wanted) {
             Ok(Glance::Missing) => self.check_root().map(|()| Some(Glance::Missing)),
             Ok(Glance::All(expiry, _) | Glance::Part(Object { expiry, .. }))
                 if expiry.is_over(self.clock) =>
