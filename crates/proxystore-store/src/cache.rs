@@ -7,17 +7,18 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::hash::{Hash, Hasher};
+use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use moka::policy::EvictionPolicy;
 use proxystore_core::{Error, ErrorKind, Key, Operation, Result, Transfer};
 use tokio::time::{Instant, timeout_at};
 
-use self::flight::Fate;
 pub(crate) use self::flight::Flight;
 use self::quick::Quick;
 #[cfg(feature = "metrics")]
@@ -91,16 +92,21 @@ struct Cached {
     target: AnyTarget,
 }
 
-/// A flight that may be joined.
-struct Boarding {
-    flight: Weak<Flight>,
-    fate: Arc<Fate>,
-}
-
 /// Where a target comes from.
 enum Joined {
     Cached(AnyTarget),
     Flight(Arc<Flight>),
+}
+
+/// What is there at once, or else the load that was asked for.
+pub(crate) type Answered = Result<Result<Option<AnyTarget>, Asked>>;
+
+/// A load that was asked for.
+pub(crate) struct Asked {
+    at: u64,
+    flight: Arc<Flight>,
+    /// It began just now, and has taken its first step.
+    carried: bool,
 }
 
 /// The sum of all weights; a single object weighs at least its share of the count, or of the bytes.
@@ -110,7 +116,8 @@ pub(crate) struct Cache {
     objects: u64,
     bytes: u64,
     targets: moka::sync::Cache<Key, Cached>,
-    flights: Mutex<HashMap<Slot, Boarding, Quick>>,
+    /// Those that may be joined, and whose value is to be kept.
+    flights: Mutex<HashMap<Slot, Weak<Flight>, Quick>>,
     /// Counts calls and flights, to tell which began first.
     clock: AtomicU64,
     #[cfg(feature = "metrics")]
@@ -163,13 +170,7 @@ impl Cache {
     /// Forgets an object, and keeps the loads of it that are under way out of the cache.
     pub(crate) fn forget(&self, key: &Key) {
         let mut flights = self.flights();
-        flights.retain(|slot, boarding| {
-            let other = slot.key != *key;
-            if !other {
-                boarding.fate.stale.store(true, Ordering::Relaxed);
-            }
-            other
-        });
+        flights.retain(|slot, _| slot.key != *key);
         if !self.is_off() {
             self.targets.invalidate(key);
         }
@@ -177,37 +178,50 @@ impl Cache {
 
     pub(crate) fn clear(&self) {
         let mut flights = self.flights();
-        for (_, boarding) in flights.drain() {
-            boarding.fate.stale.store(true, Ordering::Relaxed);
-        }
+        flights.clear();
         self.targets.invalidate_all();
         drop(flights);
         self.targets.run_pending_tasks();
     }
 
-    /// The target of `slot`, loaded by `load` if no load of it is under way. A load may take `time`, and as long as its
-    /// bytes take; one whose runtime stands still is left behind.
-    pub(crate) async fn load<L, B, F>(
-        self: &Arc<Self>,
-        slot: &Slot,
-        time: Duration,
-        load: L,
-    ) -> Result<Option<AnyTarget>>
+    /// Asks for the target of `slot`, by `load` if no load of it is under way. A load that begins now takes its first
+    /// step: what is there then needs no waiting.
+    pub(crate) fn ask<L, B, F>(self: &Arc<Self>, slot: &Slot, load: &L, context: &mut Context<'_>) -> Answered
     where
         L: Fn() -> (Transfer, B),
         B: FnOnce() -> F + Send + 'static,
         F: Future<Output = Loaded> + Send + 'static,
     {
-        let asked = self.now();
+        let at = self.now();
+        let flight = match self.join(slot, load)? {
+            Joined::Cached(target) => return Ok(Ok(Some(target))),
+            Joined::Flight(flight) => flight,
+        };
+        // One that another has begun since is with a task by now, and takes no step here.
+        let carried = flight.began > at;
+        if carried {
+            flight.carry(context);
+            if let Some(result) = flight.result() {
+                return result.map(Ok);
+            }
+        }
+        Ok(Err(Asked { at, flight, carried }))
+    }
+
+    /// What was [`ask`](Self::ask)ed for, in this same turn. A load may take `time`, and as long as its bytes take; one
+    /// whose runtime stands still is left behind.
+    pub(crate) async fn landed(
+        &self,
+        asked: Asked,
+        time: Duration,
+        mut again: impl FnMut(&mut Context<'_>) -> Answered,
+    ) -> Result<Option<AnyTarget>> {
+        let Asked { at, mut flight, mut carried } = asked;
         let mut late = false;
         // A flight may be lost with the runtime that carried it, and absence may be older than the question.
-        for _ in 0..3 {
-            let flight = match self.join(slot, &load)? {
-                Joined::Cached(target) => return Ok(Some(target)),
-                Joined::Flight(flight) => flight,
-            };
-            match flight.landed(Operation::Get, time).await {
-                Ok(Some(Ok(None))) if flight.began < asked => {}
+        for last in [false, false, true] {
+            match flight.landed(Operation::Get, time, carried).await {
+                Ok(Some(Ok(None))) if flight.began < at => {}
                 Ok(Some(result)) => return result,
                 Ok(None) => {}
                 Err(error) if late => return Err(error),
@@ -215,6 +229,12 @@ impl Cache {
                     late = true;
                     flight.detach();
                 }
+            }
+            if !last {
+                Asked { flight, carried, .. } = match poll_fn(|context| Poll::Ready(again(context))).await? {
+                    Ok(found) => return Ok(found),
+                    Err(asked) => asked,
+                };
             }
         }
         Err(lost())
@@ -242,7 +262,7 @@ impl Cache {
                 Joined::Cached(target) => return Ok(Some(target)),
                 Joined::Flight(flight) => flight,
             };
-            match timeout_at(deadline, flight.end()).await {
+            match timeout_at(deadline, flight.end(false)).await {
                 Ok(Some(result)) => return result,
                 Ok(None) => {}
                 Err(_) => {
@@ -265,7 +285,7 @@ impl Cache {
         let mut flights = self.flights();
         let place = flights.entry(slot.clone());
         known = match &place {
-            Entry::Occupied(boarding) => boarding.get().flight.upgrade(),
+            Entry::Occupied(flight) => flight.get().upgrade(),
             Entry::Vacant(_) => None,
         };
         if let Some(flight) = &known
@@ -280,14 +300,8 @@ impl Cache {
         }
         let (news, load) = load();
         let flight = Flight::begin(self, Some(slot), news.into(), load)?;
-        let boarding = Boarding { flight: Arc::downgrade(&flight), fate: flight.fate.clone() };
-        match place {
-            // Nobody waits for it any more, but it may be about to land.
-            Entry::Occupied(mut place) => place.insert(boarding).fate.stale.store(true, Ordering::Relaxed),
-            Entry::Vacant(place) => {
-                place.insert(boarding);
-            }
-        }
+        // One that is there still is lost, or nobody waits for it any more: what it may bring yet is not kept.
+        *place.or_default() = Arc::downgrade(&flight);
         Ok(Joined::Flight(flight))
     }
 
@@ -313,11 +327,11 @@ impl Cache {
     }
 
     /// Lets a load out of the flights, and its value into the cache.
-    fn land(&self, slot: &Slot, fate: &Fate, loaded: &Loaded) {
+    fn land(&self, slot: &Slot, flight: &Weak<Flight>, loaded: &Loaded) {
         let mut flights = self.flights();
         let mut kept = false;
-        // While it is not stale, the entry is this flight's: whoever comes next finds the cache or loads again.
-        if !fate.stale.load(Ordering::Relaxed) {
+        // While the entry is this flight's: whoever comes next finds the cache or loads again.
+        if flights.get(slot).is_some_and(|known| known.ptr_eq(flight)) {
             if let Ok(Some((target, bytes))) = loaded {
                 kept = self.insert(slot, target.clone(), *bytes);
             }
@@ -330,10 +344,9 @@ impl Cache {
     }
 
     /// Lets a load out of the flights that is not to be joined any more, and not to be cached.
-    fn leave(&self, slot: &Slot, fate: &Arc<Fate>) {
+    fn leave(&self, slot: &Slot, flight: &Flight) {
         let mut flights = self.flights();
-        fate.stale.store(true, Ordering::Relaxed);
-        if flights.get(slot).is_some_and(|boarding| Arc::ptr_eq(&boarding.fate, fate)) {
+        if flights.get(slot).is_some_and(|known| ptr::eq(known.as_ptr(), flight)) {
             flights.remove(slot);
         }
     }
@@ -343,7 +356,7 @@ impl Cache {
         self.clock.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn flights(&self) -> MutexGuard<'_, HashMap<Slot, Boarding, Quick>> {
+    fn flights(&self) -> MutexGuard<'_, HashMap<Slot, Weak<Flight>, Quick>> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,11 +6,9 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use proxystore_core::{Key, Result};
 
-use crate::metrics::Timer;
 use crate::request::Answer;
 use crate::{Codec, Postcard, Store, trace};
 
@@ -67,13 +65,9 @@ impl<T: Send + Sync + 'static, C: Codec<T>> Future for Getting<'_, T, C> {
             let load: Answer<'_, _> = if trace::is_on() {
                 Box::pin(spanned!("proxystore.get", store.name(), Some(key), store.load::<T, C>(key)))
             } else {
-                let start = Instant::now();
-                match store.cached::<T, C>(key) {
-                    Ok(Err(slot)) => Box::pin(store.load_into::<T, C>(slot, start)),
-                    found => {
-                        let found = found.map(Result::ok);
-                        return Poll::Ready(store.done(Timer::Get, start, "get", Some(key), found));
-                    }
+                match store.at_once::<T, C>(key, context) {
+                    Ok(found) => return Poll::Ready(found),
+                    Err(waiting) => Box::pin(store.landed::<T, C>(waiting)),
                 }
             };
             self.load = Some(load);

@@ -1,18 +1,28 @@
 //! From a key to its target: the cache, the connector, the header, the codec.
 
 use std::any::{TypeId, type_name};
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
+use futures_util::FutureExt;
 use proxystore_core::{Error, ErrorKind, Key, Mode, Operation, Payload, PutOptions, Result, Transfer};
 
-use crate::cache::{AnyTarget, Flight, Forget, Loaded, Slot};
+use crate::cache::{Answered, AnyTarget, Asked, Flight, Forget, Loaded, Slot};
 use crate::envelope::Header;
 use crate::metrics::{Attribute, Counter, Timer};
 use crate::stored::{codec_mismatch, type_mismatch};
 use crate::{Codec, Store, envelope, rt, schema};
+
+/// A get of what is not there at once.
+pub(crate) struct Waiting {
+    slot: Slot,
+    start: Instant,
+    asked: Asked,
+}
 
 impl Store {
     /// The target under `key`, from the cache or by one load for all who ask.
@@ -21,29 +31,62 @@ impl Store {
         T: Send + Sync + 'static,
         C: Codec<T>,
     {
-        let start = Instant::now();
-        match self.cached::<T, C>(key)? {
-            Ok(target) => self.done(Timer::Get, start, "get", Some(key), Ok(Some(target))),
-            Err(slot) => self.load_into::<T, C>(slot, start).await,
+        match poll_fn(|context| Poll::Ready(self.at_once::<T, C>(key, context))).await {
+            Ok(found) => found,
+            Err(waiting) => self.landed::<T, C>(waiting).boxed().await,
         }
     }
 
-    /// The target of a slot that is empty, by one load for all who ask.
-    pub(crate) async fn load_into<T, C>(&self, slot: Slot, start: Instant) -> Result<Option<Arc<T>>>
+    /// The target under `key` if it is there at once, which costs no wait and no memory for one.
+    pub(crate) fn at_once<T, C>(
+        &self,
+        key: &Key,
+        context: &mut Context<'_>,
+    ) -> Result<Result<Option<Arc<T>>>, Waiting>
     where
         T: Send + Sync + 'static,
         C: Codec<T>,
     {
-        self.recorder().count(Counter::CacheMisses);
-        let begun = AtomicBool::new(false);
-        let fetch = || {
-            begun.store(true, Ordering::Relaxed);
-            let (store, key, transfer) = (self.clone(), slot.key.clone(), self.transfer());
-            (transfer.clone(), move || async move { store.fetch::<T, C>(&key, &transfer).await })
+        let start = Instant::now();
+        let found = match self.cached::<T, C>(key) {
+            Ok(Ok(target)) => Ok(Some(target)),
+            Ok(Err(slot)) => match self.ask::<T, C>(&slot, start, context) {
+                Ok(Err(asked)) => return Err(Waiting { slot, start, asked }),
+                Ok(Ok(found)) => Self::downcast(found),
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
         };
-        let loaded = self.cache().load(&slot, self.timeout(), fetch).await;
-        self.recorder().loaded(begun.into_inner());
+        Ok(self.done(Timer::Get, start, "get", Some(key), found))
+    }
+
+    /// What was not there at once, in this same turn.
+    pub(crate) async fn landed<T, C>(&self, waiting: Waiting) -> Result<Option<Arc<T>>>
+    where
+        T: Send + Sync + 'static,
+        C: Codec<T>,
+    {
+        let Waiting { slot, start, asked } = waiting;
+        let again = |context: &mut Context<'_>| self.ask::<T, C>(&slot, Instant::now(), context);
+        let loaded = self.cache().landed(asked, self.timeout(), again).await;
         self.done(Timer::Get, start, "get", Some(&slot.key), loaded.and_then(Self::downcast))
+    }
+
+    /// Asks at `start` for the target of a slot that is empty: one load for all who ask.
+    fn ask<T, C>(&self, slot: &Slot, start: Instant, context: &mut Context<'_>) -> Answered
+    where
+        T: Send + Sync + 'static,
+        C: Codec<T>,
+    {
+        let begun = Cell::new(false);
+        let load = || {
+            begun.set(true);
+            let (store, key, transfer) = (self.clone(), slot.key.clone(), self.transfer());
+            (transfer.clone(), move || async move { store.fetch::<T, C>(&key, &transfer, start).await })
+        };
+        let answered = self.cache().ask(slot, &load, context);
+        self.recorder().loaded(begun.get());
+        answered
     }
 
     /// The target if it is in the cache, or else the slot where it belongs.
@@ -58,7 +101,10 @@ impl Store {
                 self.recorder().count(Counter::CacheHits);
                 Ok(Ok(target))
             }
-            None => Ok(Err(slot)),
+            None => {
+                self.recorder().count(Counter::CacheMisses);
+                Ok(Err(slot))
+            }
         }
     }
 
@@ -73,8 +119,13 @@ impl Store {
         Ok(Some(target))
     }
 
-    async fn fetch<T: Send + Sync + 'static, C: Codec<T>>(&self, key: &Key, transfer: &Transfer) -> Loaded {
-        let start = Instant::now();
+    /// The object as it is in the backend now. It was asked for at `start`.
+    async fn fetch<T: Send + Sync + 'static, C: Codec<T>>(
+        &self,
+        key: &Key,
+        transfer: &Transfer,
+        start: Instant,
+    ) -> Loaded {
         let get = self.connector_open()?.get(key);
         let payload = self.limited(Operation::Get, 0, transfer, get).await?;
         let start = self.recorder().time(Timer::GetConnector, start);
@@ -92,7 +143,7 @@ impl Store {
             let connector = store.connector_open()?;
             let _forgets = Forget::new(store.cache(), std::slice::from_ref(&key));
             if !connector.info().capabilities.take {
-                let found = store.fetch::<T, C>(&key, &transfer).await?;
+                let found = store.fetch::<T, C>(&key, &transfer, Instant::now()).await?;
                 // A value in hand is not thrown away because its object stays.
                 let _ = store.evict(&key).await;
                 return Ok(found);

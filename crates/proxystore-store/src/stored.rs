@@ -287,7 +287,7 @@ impl<C> Stored<C> {
             }
         };
         // It takes the object, and may have to put it back. One that is late may still bring it to the next call.
-        let landed = flight.landed(Operation::Take, store.timeout().saturating_mul(2)).await?;
+        let landed = flight.landed(Operation::Take, store.timeout().saturating_mul(2), false).await?;
         if !matches!(landed, Some(Ok(Some(_)))) {
             // Nothing was taken: the next call may try again.
             let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -28,31 +27,37 @@ pub(super) type Landed = Result<Option<AnyTarget>>;
 pub(crate) struct Flight {
     pub(super) began: u64,
     pub(super) news: News,
-    pub(super) fate: Arc<Fate>,
+    /// Where its value is kept; nowhere, if there is none.
+    slot: Option<Slot>,
+    cache: Arc<Cache>,
     carrier: Mutex<Carrier>,
     /// Where it began, and where its task is if it gets one: whoever joins may be of a runtime that ends, or stands still.
     runtime: Handle,
-}
-
-/// What becomes of a load.
-pub(super) struct Fate {
-    /// Where its value is kept; nowhere, if there is none.
-    slot: Option<Slot>,
-    cache: Weak<Cache>,
-    /// Set when its value must not be cached any more.
-    pub(super) stale: AtomicBool,
     /// How it has ended, once it has: `None` if without a result, because it panicked or its runtime is gone.
     landed: OnceLock<Option<Landed>>,
     told: Notify,
 }
 
-/// Tells of the end, whatever it is.
-struct Ends(Arc<Fate>);
+/// Tells those who wait of the end, whatever it is.
+struct Ends(Weak<Flight>);
+
+impl Ends {
+    /// It has brought this, which is kept if the flight could still be joined.
+    fn land(&self, loaded: Loaded) {
+        let Some(flight) = self.0.upgrade() else { return };
+        if let Some(slot) = &flight.slot {
+            flight.cache.land(slot, &self.0, &loaded);
+        }
+        let _ = flight.landed.set(Some(loaded.map(|found| found.map(|(target, _)| target))));
+    }
+}
 
 impl Drop for Ends {
     fn drop(&mut self) {
-        let _ = self.0.landed.set(None);
-        self.0.told.notify_waiters();
+        if let Some(flight) = self.0.upgrade() {
+            let _ = flight.landed.set(None);
+            flight.told.notify_waiters();
+        }
     }
 }
 
@@ -88,28 +93,20 @@ impl Flight {
         news: News,
         load: impl FnOnce() -> F + Send + 'static,
     ) -> Result<Arc<Self>> {
-        let fate = Arc::new(Fate {
-            slot: slot.cloned(),
-            cache: Arc::downgrade(cache),
-            stale: AtomicBool::new(false),
-            landed: OnceLock::new(),
-            told: Notify::new(),
-        });
-        let ends = Ends(fate.clone());
-        let load = in_current_span(async move {
-            let loaded = load().await;
-            let Ends(fate) = &ends;
-            if let (Some(cache), Some(slot)) = (fate.cache.upgrade(), &fate.slot) {
-                cache.land(slot, fate, &loaded);
+        let runtime = rt::runtime()?;
+        Ok(Arc::new_cyclic(|flight| {
+            let ends = Ends(flight.clone());
+            let load = in_current_span(async move { ends.land(load().await) });
+            Self {
+                began: cache.now(),
+                news,
+                slot: slot.cloned(),
+                cache: cache.clone(),
+                carrier: Mutex::new(Carrier::Waiter(Box::pin(load))),
+                runtime,
+                landed: OnceLock::new(),
+                told: Notify::new(),
             }
-            let _ = fate.landed.set(Some(loaded.map(|found| found.map(|(target, _)| target))));
-        });
-        Ok(Arc::new(Self {
-            began: cache.now(),
-            news,
-            fate,
-            carrier: Mutex::new(Carrier::Waiter(Box::pin(load))),
-            runtime: rt::runtime()?,
         }))
     }
 
@@ -117,18 +114,22 @@ impl Flight {
         self.carrier.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Moves the load to a task, for all who wait: none of them has to be polled for the others' sake.
+    /// Moves the load to a task, for all who wait: none of them has to be polled for the others' sake. Who has polled
+    /// it is told, and looks to its deadline itself.
     pub(super) fn share(&self) {
         let mut carrier = self.carrier();
         match std::mem::replace(&mut *carrier, Carrier::Nobody) {
-            Carrier::Waiter(load) => *carrier = Carrier::Task(self.runtime.spawn(load).abort_handle()),
+            Carrier::Waiter(load) => {
+                *carrier = Carrier::Task(self.runtime.spawn(load).abort_handle());
+                self.told.notify_waiters();
+            }
             Carrier::Polling { .. } => *carrier = Carrier::Polling { shared: true },
             other => *carrier = other,
         }
     }
 
     /// Drives the load on, if that is for the waiter to do. No lock is held meanwhile.
-    fn carry(&self, context: &mut Context<'_>) {
+    pub(super) fn carry(&self, context: &mut Context<'_>) {
         let mut carrier = self.carrier();
         let mut load = match std::mem::replace(&mut *carrier, Carrier::Nobody) {
             Carrier::Waiter(load) => load,
@@ -145,42 +146,59 @@ impl Flight {
         let mut carrier = self.carrier();
         *carrier = match *carrier {
             _ if !goes_on => Carrier::Nobody,
-            Carrier::Polling { shared: true } => Carrier::Task(self.runtime.spawn(load).abort_handle()),
+            Carrier::Polling { shared: true } => {
+                context.waker().wake_by_ref();
+                Carrier::Task(self.runtime.spawn(load).abort_handle())
+            }
             _ => Carrier::Waiter(load),
         };
     }
 
-    /// The result, or `None` if the load ended without one. Dropping the future leaves the load to the others.
-    pub(super) async fn end(&self) -> Option<Landed> {
-        let mut told = pin!(self.fate.told.notified());
+    /// What it has brought, if it has landed.
+    pub(super) fn result(&self) -> Option<Landed> {
+        self.landed.get().cloned().flatten()
+    }
+
+    /// The result, or `None` if the load ended without one. Dropping the future leaves the load to the others. Whoever
+    /// has `carried` the load in this same turn does not do so again.
+    pub(super) async fn end(&self, mut carried: bool) -> Option<Landed> {
+        let mut told = pin!(self.told.notified());
         let landed = poll_fn(|context| {
-            self.carry(context);
-            if self.fate.landed.get().is_none() {
-                ready!(told.as_mut().poll(context));
+            if !std::mem::take(&mut carried) {
+                self.carry(context);
             }
-            Poll::Ready(self.fate.landed.get().cloned().flatten())
+            while self.landed.get().is_none() {
+                ready!(told.as_mut().poll(context));
+                told.set(self.told.notified());
+            }
+            Poll::Ready(self.result())
         });
         landed.await
     }
 
     /// The [`end`](Self::end) of a load that may take `time`, and as long as its bytes take: a runtime that stands still
     /// keeps neither its deadline nor its callers.
-    pub(crate) async fn landed(&self, operation: Operation, time: Duration) -> Result<Option<Landed>> {
+    pub(crate) async fn landed(
+        &self,
+        operation: Operation,
+        time: Duration,
+        carried: bool,
+    ) -> Result<Option<Landed>> {
         rt::deadline(operation, time.saturating_add(GRACE), 0, &self.news.transfer, async {
-            Ok(self.end().await)
+            Ok(self.end(carried).await)
         })
         .await
     }
 
     /// Whether it has ended without a result.
     pub(super) fn is_lost(&self) -> bool {
-        matches!(self.fate.landed.get(), Some(None))
+        matches!(self.landed.get(), Some(None))
     }
 
     /// Lets nobody else join it, and keeps its value out of the cache.
     pub(super) fn detach(&self) {
-        if let (Some(slot), Some(cache)) = (&self.fate.slot, self.fate.cache.upgrade()) {
-            cache.leave(slot, &self.fate);
+        if let Some(slot) = &self.slot {
+            self.cache.leave(slot, self);
         }
     }
 }
@@ -188,7 +206,7 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         // What has landed has left the flights.
-        if matches!(self.fate.landed.get(), Some(Some(_))) {
+        if matches!(self.landed.get(), Some(Some(_))) {
             return;
         }
         if let Carrier::Task(task) = &*self.carrier() {
@@ -200,6 +218,6 @@ impl Drop for Flight {
 
 impl std::fmt::Debug for Flight {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Flight({:?})", self.fate.slot)
+        write!(f, "Flight({:?})", self.slot)
     }
 }

@@ -27,7 +27,11 @@ async fn loaded<F>(cache: &Arc<Cache>, slot: Slot, load: impl Fn() -> F) -> Resu
 where
     F: Future<Output = Loaded> + Send + 'static,
 {
-    cache.load(&slot, Duration::from_secs(60), || begin(load())).await
+    let ask = |context: &mut Context<'_>| cache.ask(&slot, &|| begin(load()), context);
+    match poll_fn(|context| Poll::Ready(ask(context))).await? {
+        Ok(found) => Ok(found),
+        Err(asked) => cache.landed(asked, Duration::from_secs(60), ask).await,
+    }
 }
 
 /// A flight that is joined, or begun by `load`, in a task of its own.
@@ -260,14 +264,14 @@ async fn a_load_that_is_being_left_harms_no_load_that_follows() {
     let gates: [Arc<Gate>; 2] = Default::default();
     let first = boarded(&cache, || gates[0].clone().load(target(7, 4)));
     // Its last handle is being dropped, and waits for the lock.
-    cache.flights().get_mut(&slot("k")).unwrap().flight = Weak::new();
+    *cache.flights().get_mut(&slot("k")).unwrap() = Weak::new();
     let second = boarded(&cache, || gates[1].clone().load(target(8, 4)));
     gates[0].open.notify_one();
     let time = Duration::from_secs(60);
-    assert_eq!(value(first.landed(Operation::Get, time).await.unwrap().unwrap()), Some(7));
+    assert_eq!(value(first.landed(Operation::Get, time, false).await.unwrap().unwrap()), Some(7));
     cache.forget(&slot("k").key);
     gates[1].open.notify_one();
-    assert_eq!(value(second.landed(Operation::Get, time).await.unwrap().unwrap()), Some(8));
+    assert_eq!(value(second.landed(Operation::Get, time, false).await.unwrap().unwrap()), Some(8));
     assert!(!cache.contains(&slot("k").key), "an evicted value is cached");
 }
 
@@ -314,6 +318,6 @@ async fn who_comes_while_it_is_polled_waits_for_nobody_else() {
     joined.wait();
     let _first = first.await.unwrap();
     gate.open.notify_one();
-    let landed = second.landed(Operation::Get, Duration::from_secs(60)).await;
+    let landed = second.landed(Operation::Get, Duration::from_secs(60), false).await;
     assert_eq!(value(landed.unwrap().unwrap()), Some(7));
 }

@@ -15,7 +15,6 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::background::pulse::{Life, Watcher, beside};
 use crate::cache::{Loaded, News, Slot};
-use crate::metrics::Counter;
 use crate::{Codec, Store};
 
 /// Beside the key of a future.
@@ -45,7 +44,6 @@ impl Store {
             Ok(target) => return Ok(target),
             Err(slot) => Slot { waits: true, ..slot },
         };
-        self.recorder().count(Counter::CacheMisses);
         let wait = || {
             let wait = Wait::new(self, key, false);
             let backoff = *backoff;
