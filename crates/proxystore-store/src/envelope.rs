@@ -11,7 +11,7 @@
 //! | 7 | digest algorithm, 1: xxh3-128 |
 //! | 8..16 | length of the body |
 //! | 16..32 | fingerprint of the type, zero for self-describing codecs |
-//! | 32..48 | writer nonce |
+//! | 32..48 | nonce of the write: the id that its key is where the key is fresh and such an id, else a random one |
 //! | 48..64 | digest over bytes 0..48, the key, and the body |
 //! | 64..80 | zero, room for a 32-byte digest |
 //!

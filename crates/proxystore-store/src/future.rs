@@ -28,6 +28,8 @@ pub use request::FutureRequest;
 const FAILURE_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// How long the first of several setters of an ephemeral value is known.
 const SETTER_KEPT: Duration = Duration::from_secs(600);
+/// How long the background leaves the processor and the backend to those who have just been woken.
+const THEIRS: Duration = Duration::from_millis(1);
 /// How long the end of a future may take in the background.
 const ATTEMPT: Duration = Duration::from_secs(10);
 
@@ -220,6 +222,9 @@ impl<T, C> StoreFuture<T, C> {
             if let Some(pulse) = pulse {
                 pulse.stop().await;
             }
+            if reason.is_none() {
+                tokio::time::sleep(THEIRS).await;
+            }
             if let Some(reason) = reason {
                 let options = PutOptions {
                     mode: Mode::Create,
@@ -261,7 +266,8 @@ impl<T, C: Codec<T>> StoreFuture<T, C> {
             let store = self.begin().await?;
             let fingerprint = C::schema().map(|schema| schema.fingerprint());
             let body = C::encode(value)?;
-            let sealed = store.seal_under(self.key().clone(), C::ID, fingerprint, body).await?;
+            let nonce = Id::random()?;
+            let sealed = store.seal_under(self.key().clone(), C::ID, fingerprint, nonce, body).await?;
             self.settle(&store, sealed.payload, self.terms.ttl).await
         };
         set.await.map_err(|error| self.stored.place(error, "set"))

@@ -42,7 +42,9 @@ impl Store {
     ) -> Result<Sealed> {
         let hint = KeyHint { size: Some(body.len() as u64), tags: Some(&options.tags) };
         let key = self.connector_open()?.new_key(hint)?;
-        self.seal_under(key, codec, fingerprint, body).await
+        // A fresh key is a nonce already: of all writes, only this one has it. One question to the system less.
+        let nonce = key.as_id().map_or_else(Id::random, Ok)?;
+        self.seal_under(key, codec, fingerprint, nonce, body).await
     }
 
     /// The same under a key that is known already.
@@ -51,11 +53,12 @@ impl Store {
         key: Key,
         codec: u8,
         fingerprint: Option<Fingerprint>,
+        nonce: Id,
         body: Bytes,
     ) -> Result<Sealed> {
         let length = body.len() as u64;
         self.check_length(length)?;
-        let header = Header { codec, fingerprint, nonce: Id::random()? };
+        let header = Header { codec, fingerprint, nonce };
         let payload = if rt::is_large(body.len()) {
             let key = key.clone();
             rt::apart(move || Ok(envelope::seal(&header, &key, body))).await?
