@@ -1,14 +1,20 @@
 //! Whether an operation costs more where there are many objects: the same store with a thousand of them, and with a
 //! million.
 
-use proxystore::{Bytes, Key, Store};
-use proxystore_benches::{Race, Suite};
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use proxystore::{Bytes, Key, Raw, Store};
+use proxystore_benches::{Race, Run, Suite, now, once};
 use proxystore_testkit::redis::RedisServer;
 
 use crate::ours;
 
 const FEW: usize = 1_000;
 const LITTLE: usize = 10;
+/// What is stored in front of each.
+const HEADER: usize = 80;
 /// What does not grow may still be measured so much longer.
 const NOISE: f64 = 1.25;
 
@@ -39,6 +45,10 @@ fn pair(suite: &mut Suite, scheme: &str, [few, many]: &[String; 2]) {
     let value: &'static Bytes = ours::value(LITTLE);
     // Every one of them, in an order that no cache of the processor foresees.
     let race = |shape: &str, run| Race::new("growth", &format!("{scheme} {shape}"), run);
+    if scheme == "local" {
+        let map = race("a map alone, get", of_map(&many_keys)).against("a thousand", of_map(&few_keys));
+        suite.run(map);
+    }
     let get = race("get", any(many, many_keys)).against("a thousand", any(few, few_keys));
     suite.run(get.within("P13", "a thousand", NOISE));
     let put = race("put", ours::put(many, value)).against("a thousand", ours::put(few, value));
@@ -49,12 +59,36 @@ fn pair(suite: &mut Suite, scheme: &str, [few, many]: &[String; 2]) {
     });
 }
 
-fn any(store: &'static Store, keys: Vec<Key>) -> proxystore_benches::Run {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    let keys = ours::keep(keys);
-    let next = ours::keep(AtomicUsize::new(0));
-    proxystore_benches::once(move || async move {
-        let at = next.fetch_add(7_919, Ordering::Relaxed) % keys.len();
-        store.get::<Bytes>(&keys[at]).codec::<proxystore::Raw>().await.expect("a get").expect("an object")
+fn any(store: &'static Store, keys: Vec<Key>) -> Run {
+    let keys = ours::keep(Turns::of(keys));
+    once(move || async move {
+        store.get::<Bytes>(keys.next()).codec::<Raw>().await.expect("a get").expect("an object")
     })
+}
+
+/// A map with a lock around it, of as many bytes as we store: what becomes of it as it grows is the memory's.
+fn of_map(keys: &[Key]) -> Run {
+    let stored = || Bytes::copy_from_slice(&[7; HEADER + LITTLE]);
+    let map: HashMap<Key, Bytes> = keys.iter().map(|key| (key.clone(), stored())).collect();
+    let (keys, map) = ours::keep((Turns::of(keys.to_vec()), Mutex::new(map)));
+    now(move || {
+        let found = map.lock().expect("a lock").get(keys.next()).cloned().expect("an object");
+        found.iter().map(|byte| u64::from(*byte)).sum::<u64>()
+    })
+}
+
+/// Keys that are asked for one after the other.
+struct Turns {
+    keys: Vec<Key>,
+    next: AtomicUsize,
+}
+
+impl Turns {
+    fn of(keys: Vec<Key>) -> Self {
+        Self { keys, next: AtomicUsize::new(0) }
+    }
+
+    fn next(&self) -> &Key {
+        &self.keys[self.next.fetch_add(7_919, Ordering::Relaxed) % self.keys.len()]
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
+use object_store::memory::InMemory;
 use proxystore::{Proxy, Store};
 use proxystore_benches::{Goal, Race, Run, Suite, Unit, folder, reported};
 use proxystore_testkit::process::{self, Role};
@@ -12,7 +13,9 @@ use proxystore_testkit::redis::RedisServer;
 use tokio::sync::{Mutex, watch};
 use tokio::time::sleep;
 
-use crate::ours::keep;
+use crate::bare::Bare;
+use crate::local::Objects;
+use crate::ours::{self, keep};
 
 pub(crate) const ROLE: &str = "waiter";
 /// How long a waiter has waited when the value is set.
@@ -47,14 +50,39 @@ pub(crate) fn play() {
     });
 }
 
+async fn wake(store: &Store) -> Duration {
+    let future = store.future::<u64>().interval(LOOKS).jitter(false).await.expect("a future");
+    let waiting = tokio::spawn(woken(future.proxy()));
+    sleep(WAITED).await;
+    let set = clock();
+    future.set(&7).await.expect("a set");
+    waiting.await.expect("a task").saturating_sub(set)
+}
+
 fn between_tasks(store: &'static Store) -> Run {
+    reported(move || wake(store))
+}
+
+/// The same again, where the first has brought the code into the processor's caches.
+fn at_once_again(store: &'static Store) -> Run {
     reported(move || async move {
         let future = store.future::<u64>().interval(LOOKS).jitter(false).await.expect("a future");
         let waiting = tokio::spawn(woken(future.proxy()));
-        sleep(WAITED).await;
+        wake(store).await;
         let set = clock();
         future.set(&7).await.expect("a set");
         waiting.await.expect("a task").saturating_sub(set)
+    })
+}
+
+/// What another library takes for a put and a get after the same pause.
+fn put_and_get(memory: &'static Objects) -> Run {
+    reported(move || async move {
+        sleep(WAITED).await;
+        let set = clock();
+        memory.put("pause".into(), ours::value(10)).await;
+        drop(memory.get("pause").await);
+        clock().saturating_sub(set)
     })
 }
 
@@ -106,6 +134,9 @@ pub(crate) fn measure(suite: &mut Suite) {
     let open = |suite: &Suite, uri: &str| keep(suite.block_on(Store::open(uri)).expect("a store"));
     let local = open(suite, "local:///wake");
     let race = Race::new("wake", "local, between tasks", between_tasks(local)).against("channel", channel());
+    let race = race.against("at once again", at_once_again(local));
+    let memory = keep(Objects(Box::new(InMemory::new())));
+    let race = race.against("object_store, put and get", put_and_get(memory));
     suite.run(race.at_most("P7", Duration::from_micros(10)));
     suite.run(Race::new("wake", "local, the set alone", set_alone(local)));
     let disk = tempfile::tempdir_in(folder().expect("a directory")).expect("a directory");
