@@ -47,7 +47,7 @@ async fn a_deadline_that_grows_leaves_the_others_theirs() {
 #[tokio::test(start_paused = true)]
 async fn a_deadline_that_is_gone_is_not_relied_on() {
     let dropped = async {
-        drop(select(pin!(within(1, pending::<()>())), ready(())).await);
+        let _ = select(pin!(within(1, pending::<()>())), ready(())).await;
         pending::<()>().await
     };
     assert_eq!(timed(within(3, dropped)).await, (None, 3));
