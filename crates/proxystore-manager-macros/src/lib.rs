@@ -1,0 +1,1 @@
+//! Attributes that generate typed proxies: see `proxystore-manager`.

@@ -1,0 +1,48 @@
+//! Live shared objects: they stay in the process of a manager, and proxies call their methods from anywhere.
+
+mod address;
+mod auth;
+mod away;
+mod client;
+mod context;
+mod error;
+mod frame;
+mod handshake;
+mod hex;
+mod home;
+mod id;
+mod limits;
+mod locator;
+mod mac;
+mod manager;
+mod object;
+mod proxy;
+mod registry;
+mod server;
+mod token;
+mod value;
+mod wire;
+
+pub use address::Address;
+pub use auth::AuthKey;
+pub use context::Context;
+pub use error::{CallError, RemoteError, RemoteErrorKind};
+pub use id::{Access, ManagerId, Method, MethodId, ObjectId};
+pub use limits::Limits;
+pub use manager::{Builder, Manager};
+pub use object::{Answer, Call, Created, Interface, Object, ObjectProxy, Outcome, Remote};
+pub use proxy::ProxyBase;
+pub use registry::trust;
+pub use server::{ObjectInfo, Stats};
+pub use value::Encoded;
+
+/// What generated code uses.
+#[doc(hidden)]
+pub mod generated {
+    pub use crate::home::{Direct, Home};
+    pub use crate::id::distinct;
+    pub use crate::proxy::{DISPLAY, GET_VALUE};
+    pub use futures_util::FutureExt;
+    pub use futures_util::future::BoxFuture;
+    pub use serde;
+}

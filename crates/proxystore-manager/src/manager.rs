@@ -1,0 +1,390 @@
+//! A manager, as those who run one and those who connect to one hold it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use proxystore_core::{Error, ErrorKind, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
+
+use crate::address::Address;
+use crate::auth::AuthKey;
+use crate::away;
+use crate::client::{Client, Dialer, Stream, dialer};
+use crate::error::{CallError, RemoteError, RemoteErrorKind};
+use crate::frame::{Ask, Payload};
+use crate::home::Home;
+use crate::id::{ManagerId, Method, ObjectId};
+use crate::limits::Limits;
+use crate::locator::Locator;
+use crate::object::{Answer, Object, ObjectProxy};
+use crate::registry;
+use crate::server::{ObjectInfo, Space, Stats, Type, listener, serve};
+use crate::token::Mint;
+use crate::value::Encoded;
+
+/// Objects shared between processes: at home in the process that runs it, or reached from another.
+///
+/// Clones are the same manager. When the last one in the process that runs it is dropped, the manager ends at once;
+/// [`shutdown`](Self::shutdown) lets calls finish.
+#[derive(Clone)]
+pub struct Manager(Place);
+
+#[derive(Clone)]
+enum Place {
+    Home(Arc<Running>),
+    Away(Arc<Client>),
+}
+
+/// Ends the manager with its last handle.
+struct Running(Arc<Space>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// What a manager will have: see [`Manager::builder`].
+#[derive(Default)]
+pub struct Builder {
+    types: HashMap<&'static str, Type>,
+    identity: Option<Vec<u8>>,
+    key: Option<AuthKey>,
+    limits: Limits,
+}
+
+impl Builder {
+    /// Lets clients create objects of type `T`. Objects that are only hosted or returned need no registration.
+    /// The last of several types with the same typeid counts.
+    #[must_use]
+    pub fn register<T: Object>(mut self) -> Self {
+        let kind = Type::of::<T>();
+        self.types.insert(kind.typeid, kind);
+        self
+    }
+
+    /// The secret that clients must know. A random one otherwise: see [`Manager::authkey`].
+    #[must_use]
+    pub fn authkey(mut self, key: AuthKey) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// Bytes that the manager's id is made of, so that it is the same after a restart. Random otherwise.
+    #[must_use]
+    pub fn identity(mut self, identity: impl Into<Vec<u8>>) -> Self {
+        self.identity = Some(identity.into());
+        self
+    }
+
+    /// What it allows.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// A manager in this process, which nobody else reaches. `Unsupported` outside a tokio runtime.
+    pub fn in_process(self) -> Result<Manager> {
+        tokio::runtime::Handle::try_current().map_err(|_| {
+            Error::new(ErrorKind::Unsupported, "a manager needs a tokio runtime, and there is none here")
+                .hint("call it from a task, or inside `#[tokio::main]`")
+        })?;
+        let identity = match self.identity {
+            Some(identity) => identity,
+            None => crate::mac::random::<32>()?.to_vec(),
+        };
+        let key = self.key.map_or_else(AuthKey::random, Ok)?;
+        let space = Space::new(ManagerId::of(&identity), key, self.types, self.limits)?;
+        Ok(Manager(Place::Home(Arc::new(Running(space)))))
+    }
+
+    /// A manager in this process that listens at `address`: `unix:/path`. Dropping the future leaves nothing that
+    /// listens.
+    pub async fn serve(self, address: &str) -> Result<Manager> {
+        let address = address.parse()?;
+        let manager = self.in_process()?;
+        if let Place::Home(running) = &manager.0 {
+            listener::listen(&running.0, address).await?;
+        }
+        Ok(manager)
+    }
+
+    /// As [`serve`](Self::serve), at a socket in a fresh directory of its own below the temporary directory.
+    pub async fn serve_anywhere(self) -> Result<Manager> {
+        let name = format!("proxystore-{}", crate::hex::write(&crate::mac::random::<8>()?));
+        let path: PathBuf = std::env::temp_dir().join(name).join("manager");
+        self.serve(&Address::Unix(path).to_string()).await
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let types: Vec<_> = self.types.keys().collect();
+        f.debug_struct("Builder").field("types", &types).field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Manager {
+    /// Begins a manager. Say what clients may create, then where it runs.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Connects to a manager at `address`. It is known to this process from then on: proxies of it that come in by
+    /// any way use this connection.
+    pub async fn connect(address: &str, key: AuthKey) -> Result<Self> {
+        let addresses: Arc<[Address]> = Arc::new([address.parse()?]);
+        Self::dial(dialer(addresses.clone()), addresses, key).await
+    }
+
+    /// Connects over what `open` returns: a stream to the manager each time, also after a break.
+    pub async fn connect_over<S, F>(
+        open: impl Fn() -> F + Send + Sync + 'static,
+        key: AuthKey,
+    ) -> Result<Self>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        F: Future<Output = std::io::Result<S>> + Send + 'static,
+    {
+        let dialer: Dialer = Arc::new(move || {
+            let opening = open();
+            async move {
+                let lost = |error: std::io::Error| {
+                    RemoteError::new(RemoteErrorKind::ConnectionLost, error.to_string())
+                };
+                opening.await.map(|io| Stream { io: Box::new(io), channel: Vec::new() }).map_err(lost)
+            }
+            .boxed()
+        });
+        Self::dial(dialer, Arc::new([]), key).await
+    }
+
+    async fn dial(dialer: Dialer, addresses: Arc<[Address]>, key: AuthKey) -> Result<Self> {
+        let client = Client::new(dialer, addresses, key.clone(), None);
+        let session = client.session().await?;
+        registry::add_client(session.manager(), key, &client);
+        Ok(Self(Place::Away(client)))
+    }
+
+    /// Serves one client on `stream`, such as one end of `tokio::io::duplex`. `Unsupported` where the manager is not at home.
+    pub fn serve_stream<S>(&self, stream: S) -> Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let space = self.home()?.clone();
+        // The caller decides how many streams there are.
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned();
+        let permit = permit.map_err(|_| Error::new(ErrorKind::Unexpected, "a fresh semaphore is empty"))?;
+        tokio::spawn(async move { serve(space, stream, &[], permit).await });
+        Ok(())
+    }
+
+    fn home(&self) -> Result<&Arc<Space>> {
+        match &self.0 {
+            Place::Home(running) => Ok(&running.0),
+            Place::Away(_) => Err(Error::new(ErrorKind::Unsupported, "this manager runs in another process")
+                .hint("do this in the process that built it")),
+        }
+    }
+
+    /// Who it is. A client that is not connected connects first.
+    pub async fn id(&self) -> Result<ManagerId, RemoteError> {
+        match &self.0 {
+            Place::Home(running) => Ok(running.0.id),
+            Place::Away(client) => Ok(client.session().await?.manager()),
+        }
+    }
+
+    /// Where it listens, for those to connect who have the key. `Unsupported` where it is not at home.
+    pub fn addresses(&self) -> Result<Vec<Address>> {
+        Ok(self.home()?.addresses().to_vec())
+    }
+
+    /// The secret that its clients need. `Unsupported` where it is not at home.
+    pub fn authkey(&self) -> Result<AuthKey> {
+        Ok(self.home()?.key.clone())
+    }
+
+    /// Makes `object` one that proxies reach. `Unsupported` where the manager is not at home: objects move by being
+    /// created there.
+    pub fn host<T: Object>(&self, object: T) -> Result<T::Proxy> {
+        Ok(self.home()?.host(object)?)
+    }
+
+    /// The objects that are alive. `Unsupported` where the manager is not at home.
+    pub fn objects(&self) -> Result<Vec<ObjectInfo>> {
+        Ok(self.home()?.table.list())
+    }
+
+    /// Makes an object by a constructor of its type: what the generated `create` functions call.
+    pub async fn create<P, A, E>(&self, ctor: &Method, args: &A) -> Result<P, CallError<E>>
+    where
+        P: ObjectProxy,
+        A: Serialize + ?Sized + Sync,
+        E: DeserializeOwned,
+    {
+        let args = Encoded::new(args)?;
+        let made = match &self.0 {
+            Place::Home(running) => match Home::create(&running.0, P::TYPEID, ctor.id, args).await? {
+                Answer::App(error) => Err(error),
+                Answer::Value(value) => Ok(value),
+                Answer::Stream(_) => return Err(RemoteError::from(RemoteErrorKind::Unexpected).into()),
+            },
+            Place::Away(client) => {
+                self.ask(client, &args, |args| Ask::Create { typeid: P::TYPEID.into(), ctor: ctor.id, args })
+                    .await?
+            }
+        };
+        match made {
+            Ok(proxy) => Ok(P::from_base(proxy.decode()?)),
+            Err(error) => Err(CallError::App(error.decode()?)),
+        }
+    }
+
+    /// The object of this name; if there is none, one is made and gets the name. When several ask at once, constructors may
+    /// run in vain, and all get the same object.
+    pub async fn get_or_create<P, A, E>(&self, name: &str, ctor: &Method, args: &A) -> Result<P, CallError<E>>
+    where
+        P: ObjectProxy,
+        A: Serialize + ?Sized + Sync,
+        E: DeserializeOwned,
+    {
+        let args = Encoded::new(args)?;
+        let made = match &self.0 {
+            Place::Home(running) => {
+                match Home::get_or_create(&running.0, name, P::TYPEID, ctor.id, args).await? {
+                    Answer::App(error) => Err(error),
+                    Answer::Value(value) => Ok(value),
+                    Answer::Stream(_) => return Err(RemoteError::from(RemoteErrorKind::Unexpected).into()),
+                }
+            }
+            Place::Away(client) => {
+                let ask = |args| Ask::GetOrCreate {
+                    name: name.into(),
+                    typeid: P::TYPEID.into(),
+                    ctor: ctor.id,
+                    args,
+                };
+                self.ask(client, &args, ask).await?
+            }
+        };
+        match made {
+            Ok(proxy) => Ok(typed(proxy.decode()?)?),
+            Err(error) => Err(CallError::App(error.decode()?)),
+        }
+    }
+
+    /// The object of this name. `NoSuchName` if there is none, `NoSuchType` if it is of another type.
+    pub async fn lookup<P: ObjectProxy>(&self, name: &str) -> Result<P, RemoteError> {
+        let base = match &self.0 {
+            Place::Home(running) => running.0.lookup(name)?,
+            Place::Away(client) => self.value(client, Ask::Lookup { name: name.into() }).await?,
+        };
+        typed(base)
+    }
+
+    /// Gives an object of this manager a name, which keeps it alive. `NameTaken` if another has it.
+    pub async fn publish<P: ObjectProxy>(&self, name: &str, proxy: &P) -> Result<(), RemoteError> {
+        let locator = proxy.base().locator();
+        if locator.manager != self.id().await? {
+            return Err(RemoteError::new(
+                RemoteErrorKind::BadArguments,
+                "the object is one of another manager",
+            ));
+        }
+        match &self.0 {
+            Place::Home(running) => {
+                running.0.publish(name.into(), running.0.open(locator.object, &locator.token)?)
+            }
+            Place::Away(client) => {
+                let (object, token) = (locator.object, locator.token.clone());
+                self.value(client, Ask::Publish { name: name.into(), object, token }).await
+            }
+        }
+    }
+
+    /// Takes a name away. Whether there was one.
+    pub async fn unpublish(&self, name: &str) -> Result<bool, RemoteError> {
+        match &self.0 {
+            Place::Home(running) => Ok(running.0.unpublish(name)),
+            Place::Away(client) => self.value(client, Ask::Unpublish { name: name.into() }).await,
+        }
+    }
+
+    /// What it has.
+    pub async fn stats(&self) -> Result<Stats, RemoteError> {
+        match &self.0 {
+            Place::Home(running) => Ok(running.0.stats()),
+            Place::Away(client) => self.value(client, Ask::Stats).await,
+        }
+    }
+
+    /// Ends the manager: it accepts nothing new, calls that run have the grace time, then everything is dropped. From a
+    /// client, this returns when the manager has begun. Dropping the future leaves a manager that accepts nothing new.
+    pub async fn shutdown(&self) -> Result<(), RemoteError> {
+        match &self.0 {
+            Place::Home(running) => running.0.shut_down().await,
+            Place::Away(client) => self.value(client, Ask::Shutdown).await?,
+        }
+        Ok(())
+    }
+
+    /// Waits until somebody shuts the manager down, and then for the end of that. `Unsupported` where it is not at home.
+    pub async fn wait(&self) -> Result<()> {
+        let space = self.home()?;
+        space.stopping.cancelled().await;
+        space.shut_down().await;
+        Ok(())
+    }
+
+    async fn value<T: DeserializeOwned>(&self, client: &Arc<Client>, ask: Ask) -> Result<T, RemoteError> {
+        match self.ask(client, &Encoded::default(), |_| ask).await? {
+            Ok(value) => value.decode(),
+            Err(_) => Err(RemoteErrorKind::Unexpected.into()),
+        }
+    }
+
+    async fn ask(
+        &self,
+        client: &Arc<Client>,
+        args: &Encoded,
+        ask: impl FnOnce(Payload) -> Ask,
+    ) -> Result<Result<Encoded, Encoded>, RemoteError> {
+        let session = client.session().await?;
+        let ask = ask(away::send(&session, args)?);
+        let near = Locator {
+            manager: session.manager(),
+            epoch: session.epoch(),
+            addresses: client.addresses(),
+            object: ObjectId(0),
+            typeid: "".into(),
+            token: Mint::none(),
+        };
+        away::outcome(Some(client), &session, &near, session.ask(ask).await?)
+    }
+}
+
+/// The proxy with the methods of `P`, if the object is of its type.
+pub(crate) fn typed<P: ObjectProxy>(base: crate::proxy::ProxyBase) -> Result<P, RemoteError> {
+    if P::TYPEID.is_empty() || base.typeid() == P::TYPEID {
+        return Ok(P::from_base(base));
+    }
+    let why = format!("it is a `{}`, not a `{}`", base.typeid(), P::TYPEID);
+    Err(RemoteError::new(RemoteErrorKind::NoSuchType, why).from_manager(base.manager()))
+}
+
+impl fmt::Debug for Manager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Place::Home(running) => write!(f, "Manager({:?})", running.0),
+            Place::Away(client) => write!(f, "Manager({client:?})"),
+        }
+    }
+}

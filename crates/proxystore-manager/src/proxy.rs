@@ -1,0 +1,331 @@
+//! What all proxies are: a reference, and the way to the object it means.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use proxystore_core::{Result, Secret};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::away::Away;
+use crate::error::{CallError, RemoteError, RemoteErrorKind};
+use crate::home::Home;
+use crate::id::{ManagerId, Method, MethodId, ObjectId};
+use crate::locator::Locator;
+use crate::object::{Object, ObjectProxy};
+use crate::server::{Local, Space};
+use crate::token::{Caveat, Token};
+use crate::value::{self, Encoded};
+
+/// How long a reference outside of calls keeps its object when nobody else does.
+pub(crate) const TRANSIT: Duration = Duration::from_secs(60);
+/// The methods behind [`ProxyBase::get_value`] and [`ProxyBase::display`].
+pub const GET_VALUE: &str = "__get_value";
+/// See [`GET_VALUE`].
+pub const DISPLAY: &str = "__display";
+
+/// A proxy without the methods of its type: what the generated ones consist of.
+///
+/// It is a plain serde value. In the process where the manager runs it is the referent itself, and calls go through
+/// neither network nor codec. Clones share one hold; when the last is dropped, the hold is given back in the background.
+/// Two are equal if they mean the same object of the same start of a manager; their rights may differ.
+#[derive(Clone)]
+pub struct ProxyBase(Arc<Inner>);
+
+struct Inner {
+    locator: Locator,
+    place: Place,
+}
+
+enum Place {
+    Home(Home),
+    Away(Away),
+    /// It was an object of this process, and is no more.
+    Gone,
+}
+
+impl ProxyBase {
+    pub(crate) fn home(space: Arc<Space>, local: Local, token: Token) -> Self {
+        let locator = space.locator(&local, token);
+        Self(Arc::new(Inner { locator, place: Place::Home(Home::new(space, local)) }))
+    }
+
+    /// Comes from outside of a call. Nothing is dialed yet, but an object of this process is held from now on.
+    pub(crate) fn at(locator: Locator) -> Self {
+        let Some(space) = crate::registry::home(locator.manager, locator.epoch) else {
+            let proxy = Self(Arc::new(Inner { locator, place: Place::Away(Away::detached()) }));
+            proxy.attach_soon();
+            return proxy;
+        };
+        let opened = space.open(locator.object, &locator.token);
+        opened.unwrap_or_else(|_| Self(Arc::new(Inner { locator, place: Place::Gone })))
+    }
+
+    /// Comes from a session that holds it.
+    pub(crate) fn away(locator: Locator, away: Away) -> Self {
+        Self(Arc::new(Inner { locator, place: Place::Away(away) }))
+    }
+
+    pub(crate) fn locator(&self) -> &Locator {
+        &self.0.locator
+    }
+
+    /// The hold, if the object lives in `space`.
+    pub(crate) fn local_of(&self, space: &Arc<Space>) -> Option<&Local> {
+        match &self.0.place {
+            Place::Home(home) if Arc::ptr_eq(home.space(), space) => Some(home.local()),
+            _ => None,
+        }
+    }
+
+    /// The referent itself, where the manager runs in this process and the object is a `T`.
+    #[doc(hidden)]
+    pub fn referent<T: Object>(&self) -> Option<&Home> {
+        match &self.0.place {
+            Place::Home(home) if home.is::<T>() => Some(home),
+            _ => None,
+        }
+    }
+
+    #[doc(hidden)]
+    pub fn allows(&self, method: &Method) -> Result<(), RemoteError> {
+        if self.0.locator.token.allows(method) {
+            Ok(())
+        } else {
+            Err(RemoteErrorKind::PermissionDenied.into())
+        }
+    }
+
+    /// The manager where the object is.
+    pub fn manager(&self) -> ManagerId {
+        self.0.locator.manager
+    }
+
+    /// The object's id, for people: within one start of its manager no other has it.
+    pub fn object(&self) -> ObjectId {
+        self.0.locator.object
+    }
+
+    /// The name of the object's type.
+    pub fn typeid(&self) -> &str {
+        &self.0.locator.typeid
+    }
+
+    /// Whether the object lives in this process.
+    pub fn is_home(&self) -> bool {
+        matches!(self.0.place, Place::Home(_))
+    }
+
+    /// Calls a method with a tuple of arguments. A call that was lost is made again if the method is idempotent, or did
+    /// certainly not run.
+    ///
+    /// Dropping the future cancels the call: a `&self` method ends at its next `await`, a `&mut self` method that has
+    /// begun goes on to its end unless it is marked `cancel`.
+    pub async fn call<A, R, E>(&self, method: &Method, args: &A) -> Result<R, CallError<E>>
+    where
+        A: Serialize + ?Sized + Sync,
+        R: DeserializeOwned,
+        E: DeserializeOwned,
+    {
+        self.allows(method)?;
+        self.result(self.encoded(method.id, method.idempotent, Encoded::new(args)?).await?)
+    }
+
+    /// Calls the method of this name, which need not be known here: the peer's `_callmethod`. Arguments are a tuple, also
+    /// for one or none.
+    ///
+    /// ```no_run
+    /// # async fn example(counter: proxystore_manager::ProxyBase) -> Result<(), proxystore_manager::CallError<String>> {
+    /// let sum: i64 = counter.call_method::<_, _, String>("add", &(2,)).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn call_method<A, R, E>(&self, name: &str, args: &A) -> Result<R, CallError<E>>
+    where
+        A: Serialize + ?Sized + Sync,
+        R: DeserializeOwned,
+        E: DeserializeOwned,
+    {
+        self.result(self.encoded(MethodId::of(name), false, Encoded::new(args)?).await?)
+    }
+
+    /// A copy of the object, for types with `#[object(value)]`: the peer's `_getvalue`. Proxies in it stay proxies.
+    /// `NoSuchMethod` for other types.
+    pub async fn get_value<T: DeserializeOwned>(&self) -> Result<T, RemoteError> {
+        only_remote(self.call_method::<_, T, ()>(GET_VALUE, &()).await)
+    }
+
+    /// The object's text, for types with `#[object(display)]`; for others, and if the manager is out of reach, the
+    /// text of the proxy.
+    pub async fn display(&self) -> String {
+        let text = self.call_method::<_, String, ()>(DISPLAY, &()).await;
+        text.unwrap_or_else(|_| format!("{self:?}"))
+    }
+
+    /// The same object with fewer rights: `&self` methods alone. Whoever has only that cannot make it more.
+    pub fn read_only(&self) -> Result<Self> {
+        self.with(Caveat::ReadOnly)
+    }
+
+    /// The same object with fewer rights: the methods of these names alone.
+    pub fn only_methods(&self, names: &[&str]) -> Result<Self> {
+        self.with(Caveat::Methods(names.iter().map(|name| MethodId::of(name)).collect()))
+    }
+
+    /// The same object, usable for so long by the manager's clock.
+    pub fn expires_in(&self, time: Duration) -> Result<Self> {
+        self.with(Caveat::expires_in(time))
+    }
+
+    fn with(&self, caveat: Caveat) -> Result<Self> {
+        let locator = Locator { token: self.0.locator.token.with(caveat)?, ..self.0.locator.clone() };
+        let place = match &self.0.place {
+            Place::Home(home) => Place::Home(home.clone()),
+            Place::Away(away) => Place::Away(away.clone()),
+            Place::Gone => Place::Gone,
+        };
+        Ok(Self(Arc::new(Inner { locator, place })))
+    }
+
+    /// The reference as text, which keeps the object for `ttl` without a holder, at most for as long as the manager
+    /// allows. Whoever has the text has the proxy's rights, but not the authkey.
+    ///
+    /// Serializing the proxy is the same for 60 seconds, without waiting for the manager to say that it is done.
+    pub async fn ticket(&self, ttl: Duration) -> Result<Secret, RemoteError> {
+        match &self.0.place {
+            Place::Home(home) => home.pin(ttl),
+            Place::Away(away) => away.pin_confirmed(&self.0.locator, ttl).await?,
+            Place::Gone => return Err(self.gone()),
+        }
+        Ok(Secret::new(self.0.locator.text()))
+    }
+
+    /// Keeps the object for a while: a reference to it leaves this process. No I/O; a manager elsewhere hears of it before
+    /// it hears that the proxy was dropped.
+    pub(crate) fn pin(&self) {
+        match &self.0.place {
+            Place::Home(home) => home.pin(TRANSIT),
+            Place::Away(away) => away.pin(&self.0.locator, TRANSIT),
+            Place::Gone => {}
+        }
+    }
+
+    async fn encoded(
+        &self,
+        method: MethodId,
+        idempotent: bool,
+        args: Encoded,
+    ) -> Result<Result<Encoded, Encoded>, RemoteError> {
+        match &self.0.place {
+            Place::Home(home) => home.call(&self.0.locator.token, method, args).await,
+            Place::Away(away) => away.call(&self.0.locator, method, idempotent, args).await,
+            Place::Gone => Err(self.gone()),
+        }
+    }
+
+    fn result<R: DeserializeOwned, E: DeserializeOwned>(
+        &self,
+        result: Result<Encoded, Encoded>,
+    ) -> Result<R, CallError<E>> {
+        match result {
+            Ok(value) => Ok(value.decode()?),
+            Err(error) => Err(CallError::App(error.decode()?)),
+        }
+    }
+
+    fn gone(&self) -> RemoteError {
+        RemoteError::from(RemoteErrorKind::ObjectGone).from_manager(self.manager())
+    }
+
+    /// Takes a hold in the background if that is possible here; on first use otherwise.
+    fn attach_soon(&self) {
+        let (Ok(runtime), Ok(client)) =
+            (tokio::runtime::Handle::try_current(), crate::registry::client(&self.0.locator))
+        else {
+            return;
+        };
+        let inner = Arc::downgrade(&self.0);
+        runtime.spawn(async move {
+            let session = client.session().await;
+            if let (Ok(session), Some(inner)) = (session, inner.upgrade())
+                && let Place::Away(away) = &inner.place
+            {
+                // Whoever uses the proxy hears of the failure.
+                let _ = away.attach(&inner.locator, session).await;
+            }
+        });
+    }
+}
+
+/// Of methods without an error of their own.
+fn only_remote<T>(result: Result<T, CallError<()>>) -> Result<T, RemoteError> {
+    result.map_err(|error| match error {
+        CallError::Remote(error) => error,
+        CallError::App(()) => RemoteErrorKind::Unexpected.into(),
+    })
+}
+
+impl PartialEq for ProxyBase {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for ProxyBase {}
+
+impl Hash for ProxyBase {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
+    }
+}
+
+impl ProxyBase {
+    fn identity(&self) -> (ManagerId, crate::id::Epoch, ObjectId) {
+        (self.0.locator.manager, self.0.locator.epoch, self.0.locator.object)
+    }
+}
+
+/// No network, and no token.
+impl fmt::Debug for ProxyBase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Proxy({:?})", self.0.locator)
+    }
+}
+
+impl Serialize for ProxyBase {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match value::capture(self) {
+            Some(number) => number.serialize(serializer),
+            None => {
+                self.pin();
+                self.0.locator.serialize(serializer)
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ProxyBase {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if value::is_decoding() {
+            let number = u32::deserialize(deserializer)?;
+            return value::captured(number)
+                .ok_or_else(|| D::Error::custom("a proxy that did not come along"));
+        }
+        Locator::deserialize(deserializer).map(Self::at)
+    }
+}
+
+/// As untyped as can be: any object is of it.
+impl ObjectProxy for ProxyBase {
+    const TYPEID: &'static str = "";
+    const METHODS: &'static [Method] = &[];
+
+    fn from_base(base: ProxyBase) -> Self {
+        base
+    }
+
+    fn base(&self) -> &ProxyBase {
+        self
+    }
+}

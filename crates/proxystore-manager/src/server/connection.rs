@@ -1,0 +1,108 @@
+//! One connection of a client: the handshake, and then requests until it breaks. Calls outlive it.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use tarpc::server::{BaseChannel, Channel, Config};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+
+use super::{Session, Space, Step};
+use crate::error::{RemoteError, RemoteErrorKind};
+use crate::frame::{Reply, Request};
+use crate::handshake::{self, SessionId, Welcome};
+use crate::wire;
+
+/// Replies that wait for one connection to take them, beyond those of the calls that a session may have.
+const SPARE_REPLIES: usize = 256;
+
+/// A session and the connection that speaks for it.
+struct Admitted {
+    session: Arc<Session>,
+    connection: u64,
+    disconnected: CancellationToken,
+}
+
+/// Serves one client until the connection breaks, the session ends, or another connection takes it over. `channel` is what
+/// binds the handshake to the stream, empty if nothing does; `handshake` is held until it is over.
+pub(crate) async fn serve<S>(
+    space: Arc<Space>,
+    mut stream: S,
+    channel: &[u8],
+    handshake: OwnedSemaphorePermit,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let identity = (space.id, space.epoch);
+    let admit = |resume| admit(&space, resume);
+    let admitted = handshake::accept(&mut stream, &space.key, channel, identity, admit).await;
+    drop(handshake);
+    match admitted {
+        Ok(admitted) => run(&space, stream, admitted).await,
+        Err(error) => tracing::warn!(%error, "a client was not let in"),
+    }
+}
+
+fn admit(space: &Arc<Space>, resume: Option<SessionId>) -> Result<(Welcome, Admitted), RemoteError> {
+    if space.stopping.is_cancelled() {
+        return Err(RemoteErrorKind::ShuttingDown.into());
+    }
+    let known = resume.and_then(|id| space.find_session(&id));
+    let known = known.and_then(|session| session.connect().map(|connected| (session, connected)));
+    let resumed = known.is_some();
+    let (session, (connection, disconnected, seen)) = match known {
+        Some(known) => known,
+        None => {
+            let session = space.open_session()?;
+            let connected = session.connect().ok_or(RemoteErrorKind::SessionExpired)?;
+            (session, connected)
+        }
+    };
+    let welcome = Welcome {
+        session: session.id,
+        resumed,
+        seen,
+        lease_millis: space.limits.lease.as_millis() as u64,
+        max_frame: space.limits.max_frame as u64,
+    };
+    Ok((welcome, Admitted { session, connection, disconnected }))
+}
+
+async fn run<S>(space: &Arc<Space>, stream: S, admitted: Admitted)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Admitted { session, connection, disconnected } = admitted;
+    let transport = wire::framed::<_, wire::Server>(stream, space.limits.max_frame);
+    let config = Config { pending_response_buffer: SPARE_REPLIES };
+    let channel = BaseChannel::<Request, Reply, _>::new(config, transport);
+    let mut requests = pin!(channel.requests());
+    loop {
+        let request = tokio::select! {
+            () = disconnected.cancelled() => return,
+            request = requests.next() => match request {
+                Some(Ok(request)) => request,
+                _ => return,
+            },
+        };
+        // A client that asks and does not read would fill the memory.
+        if requests.channel().in_flight_requests() > space.limits.max_calls + SPARE_REPLIES {
+            tracing::warn!("a client does not read its replies");
+            return;
+        }
+        let tarpc::Request { context, message, .. } = request.get();
+        match session.take(connection, message.clone(), Some(context.deadline)) {
+            Step::Now(reply) => {
+                tokio::spawn(request.execute(tarpc::server::serve(async move |_, _| Ok(reply))));
+            }
+            Step::Later(outcome) => {
+                space.tasks.spawn(async move {
+                    let reply = outcome.await;
+                    request.execute(tarpc::server::serve(async move |_, _| Ok(Reply::clone(&reply)))).await;
+                });
+            }
+        }
+    }
+}

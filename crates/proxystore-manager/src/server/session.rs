@@ -1,0 +1,334 @@
+//! A client's session: what it holds, what it asked, and when it was last heard of. It outlives connections.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Space;
+use super::calls::{Calls, Discarded, Known};
+use crate::context::Context;
+use crate::error::{RemoteError, RemoteErrorKind};
+use crate::frame::{Ask, CallNumber, Capability, Item, Payload, Reply, Request};
+use crate::handshake::SessionId;
+use crate::id::ObjectId;
+use crate::object::{Answer, Outcome};
+use crate::proxy::ProxyBase;
+use crate::value::Encoded;
+
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    pub(crate) space: Arc<Space>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Which connection speaks for the session: each has its number, and what comes from an older one is not heard.
+    connection: u64,
+    /// Ends the connection that speaks for it.
+    disconnect: CancellationToken,
+    heard: Instant,
+    ended: bool,
+    /// How often each object was granted, less what was given back.
+    holds: HashMap<ObjectId, u64>,
+    calls: Calls,
+    /// The last item that was applied.
+    seen: u64,
+}
+
+/// What a request leads to.
+pub(crate) enum Step {
+    /// This reply.
+    Now(Reply),
+    /// A reply later. The call goes on if nobody waits for this.
+    Later(BoxFuture<'static, Arc<Reply>>),
+}
+
+/// What is left to do outside of the session's lock.
+#[derive(Default)]
+struct Aftermath {
+    released: Vec<ObjectId>,
+    discarded: Vec<Discarded>,
+}
+
+impl Session {
+    pub(crate) fn new(id: SessionId, space: Arc<Space>) -> Self {
+        let state = State {
+            connection: 0,
+            disconnect: CancellationToken::new(),
+            heard: Instant::now(),
+            ended: false,
+            holds: HashMap::new(),
+            calls: Calls::default(),
+            seen: 0,
+        };
+        Self { id, space, state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection speaks for the session from now on; the one before is ended. `None` if the session is over.
+    /// Returns the number of the connection, what ends it, and the last item that was applied.
+    pub(crate) fn connect(&self) -> Option<(u64, CancellationToken, u64)> {
+        let mut state = self.state();
+        if state.ended {
+            return None;
+        }
+        state.disconnect.cancel();
+        state.disconnect = CancellationToken::new();
+        state.connection += 1;
+        state.heard = Instant::now();
+        Some((state.connection, state.disconnect.clone(), state.seen))
+    }
+
+    /// Whether nothing was heard for so long.
+    pub(crate) fn is_silent(&self, lease: Duration) -> bool {
+        self.state().heard.elapsed() > lease
+    }
+
+    /// Gives back everything and ends the connection. Only the first call does something.
+    pub(crate) fn end(&self) {
+        let mut after = Aftermath::default();
+        let mut state = self.state();
+        state.ended = true;
+        state.disconnect.cancel();
+        after.released.extend(state.holds.drain().map(|(object, _)| object));
+        after.discarded = state.calls.end();
+        drop(state);
+        // Holds that came with discarded results were among the released ones.
+        after.discarded.iter_mut().for_each(|discarded| discarded.granted.clear());
+        self.settle(after);
+    }
+
+    fn settle(&self, after: Aftermath) {
+        for discarded in after.discarded {
+            discarded.context.discard();
+            discarded.granted.into_iter().for_each(|object| self.release(object, 1));
+        }
+        after.released.into_iter().for_each(|object| self.space.table.release(object));
+    }
+
+    fn release(&self, object: ObjectId, count: u64) {
+        let mut state = self.state();
+        if give_back(&mut state.holds, object, count) {
+            drop(state);
+            self.space.table.release(object);
+        }
+    }
+
+    /// Takes a request in. What has to happen in the order of arrival has happened when this returns.
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        connection: u64,
+        request: Request,
+        deadline: Option<std::time::Instant>,
+    ) -> Step {
+        let mut state = self.state();
+        if state.ended || state.connection != connection {
+            return Step::Now(Reply::Remote(RemoteErrorKind::SessionExpired.into()));
+        }
+        state.heard = Instant::now();
+        let (number, ask) = match request {
+            Request::Beat { first, items } => {
+                drop(state);
+                return Step::Now(Reply::Seen(self.apply(first, items)));
+            }
+            Request::Call { number, ask } => (number, ask),
+        };
+        let limits = &self.space.limits;
+        let full = state.calls.len() >= limits.max_calls || state.calls.bytes >= limits.max_result_bytes;
+        let known = state.calls.enter(number, Context::new(self.space.clone(), deadline), full);
+        drop(state);
+        let running = match known {
+            Known::Full => {
+                let why = "too many calls or results of this session are open";
+                return Step::Now(Reply::Remote(
+                    RemoteError::new(RemoteErrorKind::Overloaded, why).of_call(number),
+                ));
+            }
+            Known::Before(running) => {
+                let lost = || Arc::new(Reply::Remote(RemoteErrorKind::Cancelled.into()));
+                return Step::Later(async move { running.reply().await.unwrap_or_else(lost) }.boxed());
+            }
+            Known::New(running) => running,
+        };
+        let begun = self.begin(ask, running.context.clone(), running.cancel.clone());
+        let session = self.clone();
+        Step::Later(
+            async move {
+                let outcome = match begun {
+                    Ok(begun) => begun.await,
+                    Err(error) => Err(error),
+                };
+                session.finish(number, &running, outcome)
+            }
+            .boxed(),
+        )
+    }
+
+    fn finish(&self, number: CallNumber, running: &super::calls::Running, outcome: Outcome) -> Arc<Reply> {
+        let reply = outcome.and_then(|answer| self.reply(answer));
+        let reply = Arc::new(
+            reply.unwrap_or_else(|error| Reply::Remote(error.from_manager(self.space.id).of_call(number))),
+        );
+        let discarded = self.state().calls.finish(number, running, reply.clone());
+        self.settle(Aftermath { discarded: discarded.into_iter().collect(), ..Aftermath::default() });
+        reply
+    }
+
+    /// Applies those items that were not applied before, in order.
+    fn apply(&self, first: u64, items: Vec<Item>) -> u64 {
+        let mut after = Aftermath::default();
+        let mut pins = Vec::new();
+        let mut over = false;
+        let mut state = self.state();
+        let fresh = (state.seen + 1).saturating_sub(first) as usize;
+        for item in items.into_iter().skip(fresh) {
+            state.seen += 1;
+            match item {
+                Item::Done(number) => state.calls.done(number),
+                Item::Cancel(number) => after.discarded.extend(state.calls.cancel(number)),
+                Item::Release { object, count } => {
+                    if give_back(&mut state.holds, object, count) {
+                        after.released.push(object);
+                    }
+                }
+                Item::Pin { object, token, millis } => pins.push((object, token, millis)),
+                Item::End => over = true,
+                // Streams are read to their end or dropped with the session.
+                Item::Close { .. } => {}
+            }
+        }
+        let seen = state.seen;
+        drop(state);
+        for (object, token, millis) in pins {
+            // An object that is gone cannot be pinned, and whoever gets the reference will hear of it.
+            let _ = self.space.pin(object, &token, Duration::from_millis(millis));
+        }
+        self.settle(after);
+        if over {
+            self.space.end_session(&self.id);
+        }
+        seen
+    }
+
+    /// Begins what was asked for.
+    fn begin(
+        self: &Arc<Self>,
+        ask: Ask,
+        context: Context,
+        cancel: CancellationToken,
+    ) -> Result<BoxFuture<'static, Outcome>, RemoteError> {
+        let space = self.space.clone();
+        let at_once = |outcome: Result<Encoded, RemoteError>| {
+            Ok(std::future::ready(outcome.map(Answer::Value)).boxed())
+        };
+        match ask {
+            Ask::Method { object, token, method, args } => {
+                space.call(object, &token, method, self.receive(args)?, context, cancel)
+            }
+            Ask::Create { typeid, ctor, args } => {
+                let args = self.receive(args)?;
+                Ok(async move { space.create(&typeid, ctor, args, context, cancel).await }.boxed())
+            }
+            Ask::GetOrCreate { name, typeid, ctor, args } => {
+                let args = self.receive(args)?;
+                Ok(async move { space.get_or_create(name, &typeid, ctor, args, context, cancel).await }
+                    .boxed())
+            }
+            Ask::Attach { object, token } => {
+                at_once(space.open(object, &token).and_then(|p| Encoded::new(&p)))
+            }
+            Ask::Lookup { name } => at_once(space.lookup(&name).and_then(|proxy| Encoded::new(&proxy))),
+            Ask::Publish { name, object, token } => at_once(
+                space
+                    .open(object, &token)
+                    .and_then(|p| space.publish(name, p))
+                    .and_then(|()| Encoded::new(&())),
+            ),
+            Ask::Unpublish { name } => at_once(Encoded::new(&space.unpublish(&name))),
+            Ask::Pin { object, token, millis } => at_once(
+                space.pin(object, &token, Duration::from_millis(millis)).and_then(|()| Encoded::new(&())),
+            ),
+            Ask::Stats => at_once(Encoded::new(&space.stats())),
+            Ask::Shutdown => {
+                space.begin_shutdown();
+                at_once(Encoded::new(&()))
+            }
+            Ask::Pull { .. } => {
+                Err(RemoteError::new(RemoteErrorKind::NoSuchMethod, "there is no such stream"))
+            }
+        }
+    }
+
+    /// Arguments that came in: their references are held by this process from now on.
+    fn receive(&self, payload: Payload) -> Result<Encoded, RemoteError> {
+        let open = |capability| match capability {
+            Capability::Here { object, token, .. } => self.space.open(object, &token),
+            Capability::There(locator) => Ok(ProxyBase::at(locator)),
+        };
+        let proxies = payload.capabilities.into_iter().map(open).collect::<Result<_, _>>()?;
+        Ok(Encoded { bytes: payload.bytes, proxies })
+    }
+
+    /// A result that goes out: the session holds its references from now on.
+    fn reply(&self, answer: Answer) -> Result<Reply, RemoteError> {
+        let (encoded, reply): (_, fn(Payload) -> Reply) = match answer {
+            Answer::Value(encoded) => (encoded, Reply::Value),
+            Answer::App(encoded) => (encoded, Reply::App),
+            Answer::Stream(_) => {
+                return Err(RemoteError::new(
+                    RemoteErrorKind::NoSuchMethod,
+                    "streams cannot be read over a session",
+                ));
+            }
+        };
+        if encoded.bytes.len() > self.space.limits.max_frame {
+            let why = format!(
+                "a result of {} bytes, and {} is the limit",
+                encoded.bytes.len(),
+                self.space.limits.max_frame
+            );
+            return Err(RemoteError::new(RemoteErrorKind::TooLarge, why));
+        }
+        let capabilities = encoded.proxies.iter().map(|proxy| self.grant(proxy)).collect();
+        Ok(reply(Payload { bytes: encoded.bytes, capabilities }))
+    }
+
+    /// `proxy` is alive, so its object is in the table.
+    fn grant(&self, proxy: &ProxyBase) -> Capability {
+        let Some(local) = proxy.local_of(&self.space) else {
+            proxy.pin();
+            return Capability::There(proxy.locator().clone());
+        };
+        let mut state = self.state();
+        // After the end of the session nobody would give it back.
+        if !state.ended {
+            let count = state.holds.entry(local.object()).or_default();
+            *count += 1;
+            if *count == 1 && !self.space.table.hold(local.object()) {
+                state.holds.remove(&local.object());
+            }
+        }
+        drop(state);
+        let locator = proxy.locator();
+        Capability::Here {
+            object: locator.object,
+            typeid: locator.typeid.to_string(),
+            token: locator.token.clone(),
+        }
+    }
+}
+
+/// Whether that was the last of them. Giving back more than there is gives back what there is.
+fn give_back(holds: &mut HashMap<ObjectId, u64>, object: ObjectId, count: u64) -> bool {
+    let Some(held) = holds.get_mut(&object) else { return false };
+    *held = held.saturating_sub(count);
+    *held == 0 && holds.remove(&object).is_some()
+}

@@ -1,0 +1,95 @@
+//! Values as bytes, and the proxies in them.
+//!
+//! A proxy that is serialized for a call becomes the number of a capability; the capability itself goes beside the bytes.
+//! So a server that does not know a type still knows which objects a value leads to. That the proxies know where they
+//! are serialized is the work of a stack per thread: serde is synchronous.
+
+use std::cell::RefCell;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{RemoteError, RemoteErrorKind};
+use crate::proxy::ProxyBase;
+
+/// The deepest nesting that is decoded.
+const MAX_DEPTH: usize = 128;
+
+thread_local! {
+    static ENCODING: RefCell<Vec<Vec<ProxyBase>>> = const { RefCell::new(Vec::new()) };
+    static DECODING: RefCell<Vec<Vec<ProxyBase>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// An encoded value: MessagePack with field names, and the proxies that it holds, which stay alive with it.
+#[derive(Clone, Debug, Default)]
+pub struct Encoded {
+    pub(crate) bytes: Bytes,
+    pub(crate) proxies: Vec<ProxyBase>,
+}
+
+/// Ends a scope also when serde code panics.
+struct Scope(&'static std::thread::LocalKey<RefCell<Vec<Vec<ProxyBase>>>>);
+
+impl Scope {
+    fn enter(
+        stack: &'static std::thread::LocalKey<RefCell<Vec<Vec<ProxyBase>>>>,
+        proxies: Vec<ProxyBase>,
+    ) -> Self {
+        stack.with_borrow_mut(|stack| stack.push(proxies));
+        Self(stack)
+    }
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        // What was in it may be dropped outside of the borrow alone: a proxy's end is not our business here.
+        let _proxies = self.0.with_borrow_mut(Vec::pop);
+    }
+}
+
+impl Encoded {
+    /// Encodes a value, with the proxies in it. `Encode` if its type cannot be serialized.
+    pub fn new<T: Serialize + ?Sized>(value: &T) -> Result<Self, RemoteError> {
+        let _scope = Scope::enter(&ENCODING, Vec::new());
+        let mut bytes = Vec::with_capacity(64);
+        value
+            .serialize(&mut rmp_serde::Serializer::new(&mut bytes).with_struct_map())
+            .map_err(|error| RemoteError::new(RemoteErrorKind::Encode, error.to_string()))?;
+        let proxies =
+            ENCODING.with_borrow_mut(|stack| stack.last_mut().map(std::mem::take).unwrap_or_default());
+        Ok(Self { bytes: bytes.into(), proxies })
+    }
+
+    /// Decodes the value. `Encode` if it is of another type, too deep, or followed by something.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, RemoteError> {
+        let bad = |why: String| RemoteError::new(RemoteErrorKind::Encode, why);
+        let _scope = Scope::enter(&DECODING, self.proxies.clone());
+        let mut deserializer = rmp_serde::Deserializer::from_read_ref(&*self.bytes);
+        deserializer.set_max_depth(MAX_DEPTH);
+        let value = T::deserialize(&mut deserializer).map_err(|error| bad(error.to_string()))?;
+        if !deserializer.get_ref().is_empty() {
+            return Err(bad("there are bytes behind the value".into()));
+        }
+        Ok(value)
+    }
+}
+
+/// Inside of [`Encoded::new`]: takes the proxy, and says which number it has.
+pub(crate) fn capture(proxy: &ProxyBase) -> Option<u32> {
+    ENCODING.with_borrow_mut(|stack| {
+        let proxies = stack.last_mut()?;
+        proxies.push(proxy.clone());
+        u32::try_from(proxies.len() - 1).ok()
+    })
+}
+
+/// Whether this is inside of [`Encoded::decode`].
+pub(crate) fn is_decoding() -> bool {
+    DECODING.with_borrow(|stack| !stack.is_empty())
+}
+
+/// Inside of [`Encoded::decode`]: the proxy of this number.
+pub(crate) fn captured(number: u32) -> Option<ProxyBase> {
+    DECODING.with_borrow(|stack| stack.last()?.get(number as usize).cloned())
+}
