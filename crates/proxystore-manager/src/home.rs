@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -63,20 +64,28 @@ impl Home {
     }
 
     /// Runs generated code with the object itself, with the turns, the cancellation and the panics of any other call.
-    pub async fn direct<T, R, B, F>(&self, method: &'static Method, body: B) -> Result<R, RemoteError>
+    /// The call takes its turn when the future is polled first.
+    pub fn direct<T, R, B, F>(
+        &self,
+        method: &'static Method,
+        body: B,
+    ) -> BoxFuture<'static, Result<R, RemoteError>>
     where
         T: Object,
         R: Send + 'static,
         B: FnOnce(Direct<T>, Context) -> F + Send + 'static,
         F: Future<Output = Result<R, RemoteError>> + Send + 'static,
     {
-        let cancel = CancellationToken::new();
-        let context = Context::new(self.space.clone(), None);
-        let given = context.clone();
-        let call = begin(self.local.clone(), method, cancel.clone(), move |guard| {
-            body(Direct(guard, std::marker::PhantomData), given)
-        })?;
-        run(call, context, cancel).await
+        let Self { space, local } = self.clone();
+        Box::pin(async move {
+            let cancel = CancellationToken::new();
+            let context = Context::new(space, None);
+            let given = context.clone();
+            let call = begin(local, method, cancel.clone(), move |guard| {
+                body(Direct(guard, std::marker::PhantomData), given)
+            })?;
+            run(call, context, cancel).await
+        })
     }
 
     /// Makes an object of this manager: for constructors.

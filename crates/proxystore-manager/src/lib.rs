@@ -36,13 +36,15 @@ pub use registry::trust;
 pub use server::{ObjectInfo, Stats};
 pub use value::Encoded;
 
+pub use proxystore_manager_macros::{interface, object};
+
 /// What generated code uses.
 #[doc(hidden)]
 pub mod generated {
     pub use crate::home::{Direct, Home};
     pub use crate::id::distinct;
-    pub use crate::proxy::{DISPLAY, GET_VALUE};
-    pub use futures_util::FutureExt;
+    pub use crate::manager::deserialize;
+    pub use crate::proxy::{DISPLAY, GET_VALUE, only_remote};
     pub use futures_util::future::BoxFuture;
     pub use serde;
 }

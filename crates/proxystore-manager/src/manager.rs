@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use proxystore_core::{Error, ErrorKind, Result};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 
@@ -23,6 +23,7 @@ use crate::id::{ManagerId, Method, ObjectId};
 use crate::limits::Limits;
 use crate::locator::Locator;
 use crate::object::{Answer, Object, ObjectProxy};
+use crate::proxy::ProxyBase;
 use crate::registry;
 use crate::server::{ObjectInfo, Space, Stats, Type, listener, serve};
 use crate::token::Mint;
@@ -372,12 +373,17 @@ impl Manager {
 }
 
 /// The proxy with the methods of `P`, if the object is of its type.
-pub(crate) fn typed<P: ObjectProxy>(base: crate::proxy::ProxyBase) -> Result<P, RemoteError> {
+pub(crate) fn typed<P: ObjectProxy>(base: ProxyBase) -> Result<P, RemoteError> {
     if P::TYPEID.is_empty() || base.typeid() == P::TYPEID {
         return Ok(P::from_base(base));
     }
     let why = format!("it is a `{}`, not a `{}`", base.typeid(), P::TYPEID);
     Err(RemoteError::new(RemoteErrorKind::NoSuchType, why).from_manager(base.manager()))
+}
+
+/// A typed proxy, for generated code. An object of another type is an error.
+pub fn deserialize<'de, P: ObjectProxy, D: Deserializer<'de>>(deserializer: D) -> Result<P, D::Error> {
+    typed(ProxyBase::deserialize(deserializer)?).map_err(serde::de::Error::custom)
 }
 
 impl fmt::Debug for Manager {

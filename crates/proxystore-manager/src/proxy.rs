@@ -133,6 +133,15 @@ impl ProxyBase {
         self.result(self.encoded(method.id, method.idempotent, Encoded::new(args)?).await?)
     }
 
+    /// [`call`](Self::call) for methods without an error of their own.
+    pub async fn call_plain<A, R>(&self, method: &Method, args: &A) -> Result<R, RemoteError>
+    where
+        A: Serialize + ?Sized + Sync,
+        R: DeserializeOwned,
+    {
+        self.call(method, args).await.map_err(only_remote)
+    }
+
     /// Calls the method of this name, which need not be known here: the peer's `_callmethod`. Arguments are a tuple, also
     /// for one or none.
     ///
@@ -153,7 +162,7 @@ impl ProxyBase {
     /// A copy of the object, for types with `#[object(value)]`: the peer's `_getvalue`. Proxies in it stay proxies.
     /// `NoSuchMethod` for other types.
     pub async fn get_value<T: DeserializeOwned>(&self) -> Result<T, RemoteError> {
-        only_remote(self.call_method::<_, T, ()>(GET_VALUE, &()).await)
+        self.call_method(GET_VALUE, &()).await.map_err(only_remote)
     }
 
     /// The object's text, for types with `#[object(display)]`; for others, and if the manager is out of reach, the
@@ -259,11 +268,11 @@ impl ProxyBase {
 }
 
 /// Of methods without an error of their own.
-fn only_remote<T>(result: Result<T, CallError<()>>) -> Result<T, RemoteError> {
-    result.map_err(|error| match error {
+pub fn only_remote(error: CallError<()>) -> RemoteError {
+    match error {
         CallError::Remote(error) => error,
         CallError::App(()) => RemoteErrorKind::Unexpected.into(),
-    })
+    }
 }
 
 impl PartialEq for ProxyBase {

@@ -5,10 +5,11 @@
 //! are serialized is the work of a stack per thread: serde is synchronous.
 
 use std::cell::RefCell;
+use std::io::ErrorKind;
 
 use bytes::Bytes;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::proxy::ProxyBase;
@@ -68,10 +69,13 @@ impl Encoded {
         let mut deserializer = rmp_serde::Deserializer::from_read_ref(&*self.bytes);
         deserializer.set_max_depth(MAX_DEPTH);
         let value = T::deserialize(&mut deserializer).map_err(|error| bad(error.to_string()))?;
-        if !deserializer.get_ref().is_empty() {
-            return Err(bad("there are bytes behind the value".into()));
+        // The reader does not show how far it is; that nothing more can be read says it, too.
+        match IgnoredAny::deserialize(&mut deserializer) {
+            Err(rmp_serde::decode::Error::InvalidMarkerRead(end)) if end.kind() == ErrorKind::UnexpectedEof => {
+                Ok(value)
+            }
+            _ => Err(bad("there are bytes behind the value".into())),
         }
-        Ok(value)
     }
 }
 

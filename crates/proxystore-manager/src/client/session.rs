@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use futures_util::poll;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
+use tokio::task::coop::unconstrained;
 
 use super::dial::{Dialer, Stream};
 use super::link::{Link, MAX_CALLS, Outbox};
@@ -116,7 +117,14 @@ impl Session {
     }
 
     /// Asks, and waits for the reply as long as the session lasts. Dropping the future cancels what was asked for.
+    ///
+    /// Requests go out in the order in which these futures are polled first. A task that has used up its budget would be
+    /// put off in the middle of that, so the budget does not count here; each poll is short.
     pub(crate) async fn ask(&self, ask: Ask) -> Result<Reply, RemoteError> {
+        unconstrained(self.send(ask)).await
+    }
+
+    async fn send(&self, ask: Ask) -> Result<Reply, RemoteError> {
         let core = &*self.0;
         let Ok(_slot) = core.slots.acquire().await else {
             return Err(RemoteErrorKind::ConnectionLost.into());

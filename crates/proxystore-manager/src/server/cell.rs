@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+use tokio::task::coop::unconstrained;
 use tokio_util::sync::CancellationToken;
 
 use super::Local;
@@ -160,7 +161,8 @@ where
     }
     chain.push((cell.clone(), exclusive));
     let Some(object) = cell.object.clone() else { return Err(RemoteErrorKind::ObjectGone.into()) };
-    let mut claim = Cell::claim(object, exclusive).boxed();
+    // A task without budget left would not even be put in the queue.
+    let mut claim = unconstrained(Cell::claim(object, exclusive)).boxed();
     let at_once = (&mut claim).now_or_never();
     Ok(async move {
         let _alive = local;

@@ -1,0 +1,4 @@
+//! Managers, proxies and what happens to both.
+
+mod calls;
+mod common;
