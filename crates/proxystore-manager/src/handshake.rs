@@ -51,8 +51,6 @@ struct Proof {
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Welcome {
     pub(crate) session: SessionId,
-    /// Whether it is the session that the client asked for.
-    pub(crate) resumed: bool,
     /// The last item of the session that was applied.
     pub(crate) seen: u64,
     pub(crate) lease_millis: u64,

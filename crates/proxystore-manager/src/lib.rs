@@ -8,6 +8,7 @@ mod context;
 mod error;
 mod frame;
 mod handshake;
+mod heard;
 mod hex;
 mod home;
 mod id;

@@ -1,7 +1,7 @@
 //! The connection that a session has at the moment, and what is to be said on it besides calls.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tarpc::client::{Channel, Config};
@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::dial::Stream;
 use crate::frame::{Item, Reply, Request};
+use crate::heard::{Heard, Watched};
 use crate::wire;
 
 /// Calls of a session at once. What the connection takes is above it, so that beats always pass.
@@ -24,12 +25,16 @@ pub(super) struct Link {
     pub(super) channel: Channel<Request, Reply>,
     /// Which connection of its session it is.
     pub(super) generation: u64,
+    /// When bytes last moved on it.
+    pub(super) heard: Arc<Heard>,
 }
 
 impl Link {
     /// Starts it; the task ends when the connection breaks.
     pub(super) fn start(stream: Stream, max_frame: usize, generation: u64) -> (Self, JoinHandle<()>) {
-        let transport = wire::framed::<_, wire::Client>(stream.io, max_frame);
+        let heard = Arc::new(Heard::new());
+        let stream = Watched::new(stream.io, heard.clone());
+        let transport = wire::framed::<_, wire::Client>(stream, max_frame);
         let mut config = Config::default();
         config.max_in_flight_requests = 2 * MAX_CALLS;
         config.pending_request_buffer = 2 * MAX_CALLS;
@@ -39,7 +44,7 @@ impl Link {
                 tracing::debug!(%error, "the connection to a manager broke");
             }
         });
-        (Self { channel: client.client, generation }, dispatch)
+        (Self { channel: client.client, generation, heard }, dispatch)
     }
 }
 

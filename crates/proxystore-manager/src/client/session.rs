@@ -270,8 +270,17 @@ impl Core {
             let beat = self.outbox.beat();
             let ends = matches!(&beat, Request::Beat { items, .. } if items.last() == Some(&Item::End));
             let mut context = tarpc::context::current();
-            context.deadline = Instant::now() + self.lease / 3;
-            match link.channel.call(context, beat).await {
+            context.deadline = Instant::now() + MAX_DEADLINE;
+            let mut answer = pin!(link.channel.call(context, beat));
+            let answer = loop {
+                match tokio::time::timeout(self.lease / 3, &mut answer).await {
+                    Ok(answer) => break answer,
+                    // Something large may be on the way before it.
+                    Err(_) if link.heard.ago() < self.lease / 3 => {}
+                    Err(_) => return Err(lost()),
+                }
+            };
+            match answer {
                 Ok(Reply::Seen(seen)) => {
                     let empty = self.outbox.applied(seen);
                     if ends && empty {
@@ -292,9 +301,6 @@ impl Core {
             handshake::dial(io, &self.key, channel, Some(self.manager), Some(self.id)).await?;
         if epoch != self.epoch {
             return Err(RemoteErrorKind::ManagerRestarted.into());
-        }
-        if !welcome.resumed {
-            return Err(RemoteErrorKind::SessionExpired.into());
         }
         self.outbox.applied(welcome.seen);
         Ok(stream)

@@ -13,6 +13,7 @@ use super::{Session, Space, Step};
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::frame::{Reply, Request};
 use crate::handshake::{self, SessionId, Welcome};
+use crate::heard::Watched;
 use crate::wire;
 
 /// Replies that wait for one connection to take them, beyond those of the calls that a session may have.
@@ -49,20 +50,13 @@ fn admit(space: &Arc<Space>, resume: Option<SessionId>) -> Result<(Welcome, Admi
     if space.stopping.is_cancelled() {
         return Err(RemoteErrorKind::ShuttingDown.into());
     }
-    let known = resume.and_then(|id| space.find_session(&id));
-    let known = known.and_then(|session| session.connect().map(|connected| (session, connected)));
-    let resumed = known.is_some();
-    let (session, (connection, disconnected, seen)) = match known {
-        Some(known) => known,
-        None => {
-            let session = space.open_session()?;
-            let connected = session.connect().ok_or(RemoteErrorKind::SessionExpired)?;
-            (session, connected)
-        }
+    let session = match resume {
+        Some(id) => space.find_session(&id).ok_or(RemoteErrorKind::SessionExpired)?,
+        None => space.open_session()?,
     };
+    let (connection, disconnected, seen) = session.connect().ok_or(RemoteErrorKind::SessionExpired)?;
     let welcome = Welcome {
         session: session.id,
-        resumed,
         seen,
         lease_millis: space.limits.lease.as_millis() as u64,
         max_frame: space.limits.max_frame as u64,
@@ -75,7 +69,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let Admitted { session, connection, disconnected } = admitted;
-    let transport = wire::framed::<_, wire::Server>(stream, space.limits.max_frame);
+    let transport = wire::framed::<_, wire::Server>(Watched::new(stream, session.heard.clone()), space.limits.max_frame);
     let config = Config { pending_response_buffer: SPARE_REPLIES };
     let channel = BaseChannel::<Request, Reply, _>::new(config, transport);
     let mut requests = pin!(channel.requests());

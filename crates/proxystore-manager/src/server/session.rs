@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Space;
@@ -15,6 +14,7 @@ use crate::context::Context;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::frame::{Ask, CallNumber, Capability, Item, Payload, Reply, Request};
 use crate::handshake::SessionId;
+use crate::heard::Heard;
 use crate::id::ObjectId;
 use crate::object::{Answer, Outcome};
 use crate::proxy::ProxyBase;
@@ -23,6 +23,8 @@ use crate::value::Encoded;
 pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) space: Arc<Space>,
+    /// When the client was last heard of.
+    pub(crate) heard: Arc<Heard>,
     state: Mutex<State>,
 }
 
@@ -31,7 +33,6 @@ struct State {
     connection: u64,
     /// Ends the connection that speaks for it.
     disconnect: CancellationToken,
-    heard: Instant,
     ended: bool,
     /// How often each object was granted, less what was given back.
     holds: HashMap<ObjectId, u64>,
@@ -60,13 +61,12 @@ impl Session {
         let state = State {
             connection: 0,
             disconnect: CancellationToken::new(),
-            heard: Instant::now(),
             ended: false,
             holds: HashMap::new(),
             calls: Calls::default(),
             seen: 0,
         };
-        Self { id, space, state: Mutex::new(state) }
+        Self { id, space, heard: Arc::new(Heard::new()), state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -83,13 +83,13 @@ impl Session {
         state.disconnect.cancel();
         state.disconnect = CancellationToken::new();
         state.connection += 1;
-        state.heard = Instant::now();
+        self.heard.mark();
         Some((state.connection, state.disconnect.clone(), state.seen))
     }
 
-    /// Whether nothing was heard for so long.
+    /// Whether nothing was heard of the client for so long.
     pub(crate) fn is_silent(&self, lease: Duration) -> bool {
-        self.state().heard.elapsed() > lease
+        self.heard.ago() > lease
     }
 
     /// Gives back everything and ends the connection. Only the first call does something.
@@ -133,7 +133,6 @@ impl Session {
         if state.ended || state.connection != connection {
             return Step::Now(Reply::Remote(RemoteErrorKind::SessionExpired.into()));
         }
-        state.heard = Instant::now();
         let (number, ask) = match request {
             Request::Beat { first, items } => {
                 drop(state);

@@ -26,6 +26,12 @@ impl std::fmt::Display for Counter {
     }
 }
 
+impl Counter {
+    pub fn with(child: CounterProxy) -> Self {
+        Self { count: 0, children: vec![child] }
+    }
+}
+
 #[object(typeid = "test.Counter", value, display)]
 impl Counter {
     #[ctor]

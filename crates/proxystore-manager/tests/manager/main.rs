@@ -1,4 +1,6 @@
 //! Managers, proxies and what happens to both.
 
+mod breaks;
 mod calls;
 mod common;
+mod lifetimes;
