@@ -3,6 +3,7 @@
 mod address;
 mod auth;
 mod away;
+mod child;
 mod client;
 mod context;
 mod error;
@@ -26,6 +27,7 @@ mod wire;
 
 pub use address::Address;
 pub use auth::AuthKey;
+pub use child::child_hook;
 pub use context::Context;
 pub use error::{CallError, RemoteError, RemoteErrorKind};
 pub use id::{Access, ManagerId, Method, MethodId, ObjectId};

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// What a manager allows. All of it is the server's word; clients are told of the lease and the frames.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Limits {
     /// A client that is not heard of for so long is gone, and all it held is given back. 30 seconds.
     pub lease: Duration,

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use crate::address::Address;
 use crate::auth::AuthKey;
 use crate::away;
+use crate::child::Process;
 use crate::client::{Client, Dialer, Stream, dialer};
 use crate::error::{CallError, RemoteError, RemoteErrorKind};
 use crate::frame::{Ask, Payload};
@@ -40,6 +41,8 @@ pub struct Manager(Place);
 enum Place {
     Home(Arc<Running>),
     Away(Arc<Client>),
+    /// In a process that ends with this.
+    Child(Arc<Client>, Arc<Process>),
 }
 
 /// Ends the manager with its last handle.
@@ -93,17 +96,23 @@ impl Builder {
 
     /// A manager in this process, which nobody else reaches. `Unsupported` outside a tokio runtime.
     pub fn in_process(self) -> Result<Manager> {
+        let types = self.types.clone();
         tokio::runtime::Handle::try_current().map_err(|_| {
             Error::new(ErrorKind::Unsupported, "a manager needs a tokio runtime, and there is none here")
                 .hint("call it from a task, or inside `#[tokio::main]`")
         })?;
+        let (limits, key, identity) = self.orders()?;
+        let space = Space::new(ManagerId::of(&identity), key, types, limits)?;
+        Ok(Manager(Place::Home(Arc::new(Running(space)))))
+    }
+
+    /// What a manager is made of, beside its types.
+    pub(crate) fn orders(self) -> Result<(Limits, AuthKey, Vec<u8>)> {
         let identity = match self.identity {
             Some(identity) => identity,
             None => crate::mac::random::<32>()?.to_vec(),
         };
-        let key = self.key.map_or_else(AuthKey::random, Ok)?;
-        let space = Space::new(ManagerId::of(&identity), key, self.types, self.limits)?;
-        Ok(Manager(Place::Home(Arc::new(Running(space)))))
+        Ok((self.limits, self.key.map_or_else(AuthKey::random, Ok)?, identity))
     }
 
     /// A manager in this process that listens at `address`: `unix:/path`. Dropping the future leaves nothing that
@@ -167,6 +176,13 @@ impl Manager {
         Self::dial(dialer, Arc::new([]), key).await
     }
 
+    pub(crate) async fn connect_child(address: &str, key: AuthKey, process: Arc<Process>) -> Result<Self> {
+        match Self::connect(address, key).await?.0 {
+            Place::Away(client) => Ok(Self(Place::Child(client, process))),
+            place => Ok(Self(place)),
+        }
+    }
+
     async fn dial(dialer: Dialer, addresses: Arc<[Address]>, key: AuthKey) -> Result<Self> {
         let client = Client::new(dialer, addresses, key.clone(), None);
         let session = client.session().await?;
@@ -190,7 +206,7 @@ impl Manager {
     fn home(&self) -> Result<&Arc<Space>> {
         match &self.0 {
             Place::Home(running) => Ok(&running.0),
-            Place::Away(_) => Err(Error::new(ErrorKind::Unsupported, "this manager runs in another process")
+            Place::Away(_) | Place::Child(..) => Err(Error::new(ErrorKind::Unsupported, "this manager runs in another process")
                 .hint("do this in the process that built it")),
         }
     }
@@ -199,7 +215,7 @@ impl Manager {
     pub async fn id(&self) -> Result<ManagerId, RemoteError> {
         match &self.0 {
             Place::Home(running) => Ok(running.0.id),
-            Place::Away(client) => Ok(client.session().await?.manager()),
+            Place::Away(client) | Place::Child(client, _) => Ok(client.session().await?.manager()),
         }
     }
 
@@ -238,7 +254,7 @@ impl Manager {
                 Answer::Value(value) => Ok(value),
                 Answer::Stream(_) => return Err(RemoteError::from(RemoteErrorKind::Unexpected).into()),
             },
-            Place::Away(client) => {
+            Place::Away(client) | Place::Child(client, _) => {
                 self.ask(client, &args, |args| Ask::Create { typeid: P::TYPEID.into(), ctor: ctor.id, args })
                     .await?
             }
@@ -266,7 +282,7 @@ impl Manager {
                     Answer::Stream(_) => return Err(RemoteError::from(RemoteErrorKind::Unexpected).into()),
                 }
             }
-            Place::Away(client) => {
+            Place::Away(client) | Place::Child(client, _) => {
                 let ask = |args| Ask::GetOrCreate {
                     name: name.into(),
                     typeid: P::TYPEID.into(),
@@ -286,7 +302,7 @@ impl Manager {
     pub async fn lookup<P: ObjectProxy>(&self, name: &str) -> Result<P, RemoteError> {
         let base = match &self.0 {
             Place::Home(running) => running.0.lookup(name)?,
-            Place::Away(client) => self.value(client, Ask::Lookup { name: name.into() }).await?,
+            Place::Away(client) | Place::Child(client, _) => self.value(client, Ask::Lookup { name: name.into() }).await?,
         };
         typed(base)
     }
@@ -304,7 +320,7 @@ impl Manager {
             Place::Home(running) => {
                 running.0.publish(name.into(), running.0.open(locator.object, &locator.token)?)
             }
-            Place::Away(client) => {
+            Place::Away(client) | Place::Child(client, _) => {
                 let (object, token) = (locator.object, locator.token.clone());
                 self.value(client, Ask::Publish { name: name.into(), object, token }).await
             }
@@ -315,7 +331,7 @@ impl Manager {
     pub async fn unpublish(&self, name: &str) -> Result<bool, RemoteError> {
         match &self.0 {
             Place::Home(running) => Ok(running.0.unpublish(name)),
-            Place::Away(client) => self.value(client, Ask::Unpublish { name: name.into() }).await,
+            Place::Away(client) | Place::Child(client, _) => self.value(client, Ask::Unpublish { name: name.into() }).await,
         }
     }
 
@@ -323,16 +339,21 @@ impl Manager {
     pub async fn stats(&self) -> Result<Stats, RemoteError> {
         match &self.0 {
             Place::Home(running) => Ok(running.0.stats()),
-            Place::Away(client) => self.value(client, Ask::Stats).await,
+            Place::Away(client) | Place::Child(client, _) => self.value(client, Ask::Stats).await,
         }
     }
 
     /// Ends the manager: it accepts nothing new, calls that run have the grace time, then everything is dropped. From a
-    /// client, this returns when the manager has begun. Dropping the future leaves a manager that accepts nothing new.
+    /// client, this returns when the manager has begun, from the parent of its process when that has ended. Dropping the future leaves a manager that accepts nothing new.
     pub async fn shutdown(&self) -> Result<(), RemoteError> {
         match &self.0 {
             Place::Home(running) => running.0.shut_down().await,
             Place::Away(client) => self.value(client, Ask::Shutdown).await?,
+            Place::Child(client, process) => {
+                let asked: Result<(), _> = self.value(client, Ask::Shutdown).await;
+                process.end().await;
+                asked?;
+            }
         }
         Ok(())
     }
@@ -390,7 +411,7 @@ impl fmt::Debug for Manager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Place::Home(running) => write!(f, "Manager({:?})", running.0),
-            Place::Away(client) => write!(f, "Manager({client:?})"),
+            Place::Away(client) | Place::Child(client, _) => write!(f, "Manager({client:?})"),
         }
     }
 }

@@ -4,3 +4,4 @@ mod breaks;
 mod calls;
 mod common;
 mod lifetimes;
+mod processes;

@@ -1,0 +1,249 @@
+//! A method, as proxies have it.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::ToTokens;
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+use syn::{
+    Attribute, Error, FnArg, GenericArgument, Pat, PatType, PathArguments, ReceiverKind, Result, ReturnType, Safety,
+    Signature, Type,
+};
+
+use crate::options::Marks;
+use crate::travel::{Object, travels};
+
+/// The three ways to be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Shared,
+    Exclusive,
+    Create,
+}
+
+/// An argument that travels.
+pub(crate) struct Arg {
+    pub(crate) name: Ident,
+    /// What travels, or what is lent of it.
+    pub(crate) ty: Type,
+    /// Whether the method takes `&ty`.
+    pub(crate) lent: bool,
+}
+
+/// What a method returns.
+pub(crate) enum Returns {
+    Value(Type),
+    Result(Type, Type),
+}
+
+/// A method that proxies have.
+pub(crate) struct Method {
+    pub(crate) ident: Ident,
+    /// Its name on the wire, and where that stands.
+    pub(crate) name: (String, Span),
+    /// What the proxy's method says of itself, too.
+    pub(crate) docs: Vec<Attribute>,
+    /// When the method is there at all.
+    pub(crate) cfg: Vec<Attribute>,
+    pub(crate) access: Access,
+    pub(crate) idempotent: bool,
+    pub(crate) cancel: bool,
+    pub(crate) is_async: bool,
+    pub(crate) args: Vec<Arg>,
+    /// Where among the parameters `&Context` stands.
+    pub(crate) context: Option<usize>,
+    pub(crate) returns: Returns,
+}
+
+impl Method {
+    /// Reads a method and takes our attributes off it. `None` if proxies do not have it.
+    pub(crate) fn read(attributes: &mut Vec<Attribute>, signature: &Signature, object: Object<'_>) -> Result<Option<Self>> {
+        let marks = Marks::take(attributes)?;
+        let Some(access) = access(signature, &marks)? else {
+            return match marks.of_calls() {
+                None => Ok(None),
+                Some(span) => Err(Error::new(span, "proxies do not have this function: a mark of a method says nothing here")),
+            };
+        };
+        if let Safety::Unsafe(token) = &signature.safety {
+            return Err(Error::new(token.span, "a proxy cannot promise what an `unsafe fn` asks of its caller"));
+        }
+        if let Some(parameter) = signature.generics.params.first() {
+            let why = "a method of an object has no generic parameters: a proxy calls one function";
+            return Err(Error::new_spanned(parameter, why));
+        }
+        let (args, context) = args(signature, object)?;
+        let name = match &marks.rename {
+            Some(name) => (name.value(), name.span()),
+            None => (signature.ident.unraw().to_string(), signature.ident.span()),
+        };
+        if name.0.starts_with("__") {
+            return Err(Error::new(name.1, "names that begin with `__` are taken: `#[rename = \"…\"]` the method"));
+        }
+        let having = |names: &[&str]| {
+            let wanted = |attribute: &&Attribute| names.iter().any(|name| attribute.path().is_ident(name));
+            attributes.iter().filter(wanted).cloned().collect::<Vec<_>>()
+        };
+        Ok(Some(Self {
+            name,
+            docs: having(&["doc", "deprecated"]),
+            cfg: having(&["cfg"]),
+            access,
+            idempotent: marks.idempotent.is_some(),
+            cancel: marks.cancel.is_some(),
+            is_async: signature.asyncness.is_some(),
+            args,
+            context,
+            returns: returns(signature, access, object)?,
+            ident: signature.ident.clone(),
+        }))
+    }
+}
+
+/// `None` for functions that are none of a proxy's business.
+fn access(signature: &Signature, marks: &Marks) -> Result<Option<Access>> {
+    let access = match (signature.receiver(), marks.ctor) {
+        (Some(receiver), Some(_)) => {
+            return Err(Error::new_spanned(receiver, "a constructor makes the object: it takes no `self`"));
+        }
+        _ if marks.hidden.is_some() => return Ok(None),
+        (None, None) => return Ok(None),
+        (None, Some(_)) => Access::Create,
+        (Some(receiver), None) => match &receiver.kind {
+            ReceiverKind::Reference(_, _, None) => Access::Shared,
+            ReceiverKind::Reference(_, _, Some(_)) => Access::Exclusive,
+            _ => {
+                let why = "objects are shared: take `&self` or `&mut self`, or mark the method `#[hidden]`";
+                return Err(Error::new_spanned(receiver, why));
+            }
+        },
+    };
+    match (access, marks.cancel, marks.idempotent) {
+        (Access::Shared, Some(span), _) => {
+            Err(Error::new(span, "a `&self` method ends anyway when nobody waits: `#[cancel]` is for `&mut self`"))
+        }
+        (Access::Create, Some(span), _) | (Access::Create, _, Some(span)) => {
+            Err(Error::new(span, "this mark is for methods, not for constructors"))
+        }
+        _ => Ok(Some(access)),
+    }
+}
+
+/// The arguments that travel, and where the context stands.
+fn args(signature: &Signature, object: Object<'_>) -> Result<(Vec<Arg>, Option<usize>)> {
+    let mut args = Vec::new();
+    let mut context = None;
+    let typed = signature.inputs.iter().filter_map(|input| match input {
+        FnArg::Typed(typed) => Some(typed),
+        FnArg::Receiver(_) => None,
+    });
+    for (at, input) in typed.enumerate() {
+        if !is_context(&input.ty) {
+            args.push(arg(input, object)?);
+        } else if context.replace(at).is_some() {
+            return Err(Error::new_spanned(&input.ty, "the context is one: a second parameter says nothing new"));
+        }
+    }
+    match args.get(12) {
+        Some(arg) => Err(Error::new(arg.name.span(), "a method has at most 12 arguments: make them a struct")),
+        None => Ok((args, context)),
+    }
+}
+
+fn arg(input: &PatType, object: Object<'_>) -> Result<Arg> {
+    let Pat::Ident(pattern) = &*input.pat else {
+        return Err(Error::new_spanned(&input.pat, "an argument of a proxy has a name: take it apart inside"));
+    };
+    let (ty, lent) = match &*input.ty {
+        Type::Reference(reference) if let Some(mutability) = &reference.mutability => {
+            let why = "arguments travel as copies, so a change would be lost: take a value and return the new one";
+            return Err(Error::new_spanned(mutability, why));
+        }
+        Type::Reference(reference) if reference.lifetime.is_none() => (&*reference.elem, true),
+        ty => (ty, false),
+    };
+    let why = "arguments travel between processes: take an owned type with a name, or one reference to such";
+    Ok(Arg { name: pattern.ident.clone(), ty: travels(ty, object, why)?, lent })
+}
+
+/// `&Context`.
+fn is_context(ty: &Type) -> bool {
+    let Type::Reference(reference) = ty else { return false };
+    let Type::Path(path) = &*reference.elem else { return false };
+    path.path.segments.last().is_some_and(|last| last.ident == "Context" && last.arguments.is_empty())
+}
+
+fn returns(signature: &Signature, access: Access, object: Object<'_>) -> Result<Returns> {
+    let made = "a constructor returns `Self` or `Result<Self, E>`";
+    let ty = match &signature.output {
+        ReturnType::Default if access == Access::Create => return Err(Error::new(signature.ident.span(), made)),
+        ReturnType::Default => return Ok(Returns::Value(syn::parse_quote!(()))),
+        ReturnType::Type(_, ty) => &**ty,
+    };
+    let result = result(ty)?;
+    let why = "results travel between processes: return an owned type with a name";
+    let (value, error) = match result {
+        Some((value, error)) => (value, Some(travels(error, object, why)?)),
+        None => (ty, None),
+    };
+    let value = if access == Access::Create {
+        if !object.is(value) {
+            return Err(Error::new_spanned(value, made));
+        }
+        value.clone()
+    } else {
+        travels(value, object, why)?
+    };
+    Ok(error.map_or(Returns::Value(value.clone()), |error| Returns::Result(value, error)))
+}
+
+/// The two types of a `Result`.
+fn result(ty: &Type) -> Result<Option<(&Type, &Type)>> {
+    let Type::Path(path) = ty else { return Ok(None) };
+    let Some(last) = path.path.segments.last().filter(|last| last.ident == "Result") else { return Ok(None) };
+    let types: Vec<_> = match &last.arguments {
+        PathArguments::AngleBracketed(arguments) => arguments.args.iter().collect(),
+        _ => Vec::new(),
+    };
+    match types[..] {
+        [GenericArgument::Type(value), GenericArgument::Type(error)] => Ok(Some((value, error))),
+        _ => Err(Error::new_spanned(ty, "write both types, `Result<T, E>`: the error travels, too")),
+    }
+}
+
+impl Arg {
+    /// As it travels.
+    pub(crate) fn owned(&self) -> TokenStream {
+        let ty = &self.ty;
+        if self.lent { tokens!(<#ty as ::std::borrow::ToOwned>::Owned) } else { ty.to_token_stream() }
+    }
+
+    /// As the proxy's method takes it.
+    pub(crate) fn parameter(&self) -> TokenStream {
+        let (name, ty) = (&self.name, &self.ty);
+        let and = self.lent.then(|| tokens!(&));
+        tokens!(#name: #and #ty)
+    }
+
+    /// From the parameter of the proxy's method to what travels.
+    pub(crate) fn own(&self) -> TokenStream {
+        let name = &self.name;
+        if self.lent { tokens!(::std::borrow::ToOwned::to_owned(#name)) } else { tokens!(#name) }
+    }
+
+    /// From what travels to the parameter of the object's method.
+    pub(crate) fn lend(&self) -> TokenStream {
+        let name = &self.name;
+        let and = self.lent.then(|| tokens!(&));
+        tokens!(#and #name)
+    }
+}
+
+impl Returns {
+    /// What the method returns.
+    pub(crate) fn ty(&self) -> TokenStream {
+        match self {
+            Self::Value(ty) => ty.to_token_stream(),
+            Self::Result(value, error) => tokens!(::core::result::Result<#value, #error>),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What stands in attributes: the options of a block, and the marks of a method.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use syn::parse::Parser;
+use syn::punctuated::Punctuated;
+use syn::spanned::Spanned;
+use syn::{Attribute, Error, Expr, Lit, LitStr, Meta, Path, Result, Token};
+
+/// What stands in the parentheses of `#[object(…)]` and `#[interface(…)]`.
+#[derive(Default)]
+pub(crate) struct Options {
+    /// The crate that the generated code uses, if not the usual one.
+    pub(crate) home: Option<Path>,
+    pub(crate) typeid: Option<LitStr>,
+    /// Where the word stands.
+    pub(crate) value: Option<Span>,
+    /// Where the word stands.
+    pub(crate) display: Option<Span>,
+}
+
+impl Options {
+    pub(crate) fn parse(tokens: TokenStream) -> Result<Self> {
+        let mut options = Self::default();
+        for meta in Punctuated::<Meta, Token![,]>::parse_terminated.parse2(tokens)? {
+            let again = match &meta {
+                Meta::NameValue(pair) if pair.path.is_ident("typeid") => {
+                    options.typeid.replace(typeid(&pair.value)?).is_some()
+                }
+                Meta::NameValue(pair) if pair.path.is_ident("crate") => {
+                    options.home.replace(text(&pair.value)?.parse()?).is_some()
+                }
+                Meta::Path(path) if path.is_ident("value") => options.value.replace(path.span()).is_some(),
+                Meta::Path(path) if path.is_ident("display") => options.display.replace(path.span()).is_some(),
+                _ => {
+                    let why = "unknown option; there are `typeid = \"…\"`, `value`, `display` and `crate = \"…\"`";
+                    return Err(Error::new_spanned(&meta, why));
+                }
+            };
+            if again {
+                return Err(Error::new_spanned(&meta, "this option stands here twice"));
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Our attributes on one method, and where they stand.
+#[derive(Default)]
+pub(crate) struct Marks {
+    pub(crate) hidden: Option<Span>,
+    pub(crate) ctor: Option<Span>,
+    pub(crate) idempotent: Option<Span>,
+    pub(crate) cancel: Option<Span>,
+    pub(crate) rename: Option<LitStr>,
+}
+
+impl Marks {
+    /// Takes our attributes off a method, also those that are wrong.
+    pub(crate) fn take(attributes: &mut Vec<Attribute>) -> Result<Self> {
+        let mut marks = Self::default();
+        let mut failure = Ok(());
+        attributes.retain(|attribute| {
+            let ours = marks.read(attribute);
+            let foreign = matches!(ours, Ok(false));
+            failure = std::mem::replace(&mut failure, Ok(())).and(ours.map(drop));
+            foreign
+        });
+        failure.map(|()| marks)
+    }
+
+    /// Whether the attribute is one of ours.
+    fn read(&mut self, attribute: &Attribute) -> Result<bool> {
+        let span = attribute.path().span();
+        let flag = match attribute.path().get_ident().map(Ident::to_string).as_deref() {
+            Some("hidden") => &mut self.hidden,
+            Some("ctor") => &mut self.ctor,
+            Some("idempotent") => &mut self.idempotent,
+            Some("cancel") => &mut self.cancel,
+            Some("rename") => {
+                let again = self.rename.replace(name(&attribute.meta.require_name_value()?.value)?).is_some();
+                return once(again, span);
+            }
+            _ => return Ok(false),
+        };
+        attribute.meta.require_path_only()?;
+        once(flag.replace(span).is_some(), span)
+    }
+
+    /// Where a mark stands that says something about calls.
+    pub(crate) fn of_calls(&self) -> Option<Span> {
+        let rename = self.rename.as_ref().map(LitStr::span);
+        self.idempotent.or(self.cancel).or(rename)
+    }
+}
+
+fn once(again: bool, span: Span) -> Result<bool> {
+    if again { Err(Error::new(span, "this mark stands here twice")) } else { Ok(true) }
+}
+
+fn text(value: &Expr) -> Result<&LitStr> {
+    match value {
+        Expr::Lit(literal) if let Lit::Str(text) = &literal.lit => Ok(text),
+        _ => Err(Error::new_spanned(value, "a string in quotation marks stands here")),
+    }
+}
+
+fn typeid(value: &Expr) -> Result<LitStr> {
+    let text = text(value)?;
+    match text.value().len() {
+        1..=128 => Ok(text.clone()),
+        _ => Err(Error::new(text.span(), "a typeid has 1 to 128 bytes")),
+    }
+}
+
+fn name(value: &Expr) -> Result<LitStr> {
+    let text = text(value)?;
+    if text.value().is_empty() {
+        return Err(Error::new(text.span(), "a method has a name"));
+    }
+    Ok(text.clone())
+}
