@@ -115,6 +115,10 @@ impl Counter {
         text
     }
 
+    fn echo_json(&self, value: serde_json::Value) -> serde_json::Value {
+        value
+    }
+
     fn take(&mut self, context: &Context, taken: CounterProxy) -> i64 {
         self.count += 1;
         context.on_discard(move || {

@@ -3,5 +3,7 @@
 mod breaks;
 mod calls;
 mod common;
+mod hostile;
+mod interfaces;
 mod lifetimes;
 mod processes;
