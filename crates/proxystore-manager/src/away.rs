@@ -61,7 +61,7 @@ impl Away {
             return Ok(());
         }
         if session.epoch() != locator.epoch || session.manager() != locator.manager {
-            return Err(RemoteError::from(RemoteErrorKind::ManagerRestarted).from_manager(locator.manager));
+            return Err(RemoteError::from(RemoteErrorKind::ManagerRestarted).of_manager(locator.manager));
         }
         let ask = Ask::Attach { object: locator.object, token: locator.token.clone() };
         match session.ask(ask).await? {

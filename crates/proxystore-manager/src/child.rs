@@ -78,7 +78,8 @@ async fn serve(build: impl FnOnce() -> Builder) -> Result<()> {
     link.set_nonblocking(true).map_err(lost)?;
     let mut link = UnixStream::from_std(link).map_err(lost)?;
     let orders: Orders = read(&mut link).await?;
-    let builder = build().authkey(AuthKey::from_hex(&orders.key)?).identity(orders.identity).limits(orders.limits);
+    let builder =
+        build().authkey(AuthKey::from_hex(&orders.key)?).identity(orders.identity).limits(orders.limits);
     let manager = match builder.serve_anywhere().await {
         Ok(manager) => manager,
         Err(error) => {
@@ -118,12 +119,10 @@ impl Builder {
         let (limits, key, identity) = self.orders()?;
         let (mut link, far) = UnixStream::pair().map_err(lost)?;
         let far = OwnedFd::from(far.into_std().map_err(lost)?);
-        let child = command
-            .env(FLAG, "1")
-            .stdin(Stdio::from(far))
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| Error::new(ErrorKind::Unavailable, format!("cannot start the process: {error}")))?;
+        let child =
+            command.env(FLAG, "1").stdin(Stdio::from(far)).kill_on_drop(true).spawn().map_err(|error| {
+                Error::new(ErrorKind::Unavailable, format!("cannot start the process: {error}"))
+            })?;
         drop(command);
         let orders = Orders { key: key.to_hex().to_string(), identity, limits: limits.clone() };
         let begin = async {
@@ -134,7 +133,8 @@ impl Builder {
             Error::new(ErrorKind::Timeout, "the process did not begin to serve within 10 seconds")
                 .hint("call `child_hook` first in `main`")
         })?;
-        let address = begun?.map_err(|why| Error::new(ErrorKind::Unavailable, format!("the child says: {why}")))?;
+        let address =
+            begun?.map_err(|why| Error::new(ErrorKind::Unavailable, format!("the child says: {why}")))?;
         let process = Process { child: Mutex::new(child), grace: limits.grace, _link: link };
         Manager::connect_child(&address, key, Arc::new(process)).await
     }
@@ -165,7 +165,8 @@ async fn read<T: DeserializeOwned>(link: &mut UnixStream) -> Result<T> {
     }
     let mut bytes = vec![0; length as usize];
     link.read_exact(&mut bytes).await.map_err(lost)?;
-    postcard::from_bytes(&bytes).map_err(|_| Error::new(ErrorKind::Codec, "parent and child are of different versions"))
+    postcard::from_bytes(&bytes)
+        .map_err(|_| Error::new(ErrorKind::Codec, "parent and child are of different versions"))
 }
 
 fn lost(error: io::Error) -> Error {

@@ -154,7 +154,7 @@ impl RemoteError {
         self.call
     }
 
-    pub(crate) fn from_manager(mut self, manager: ManagerId) -> Self {
+    pub(crate) fn of_manager(mut self, manager: ManagerId) -> Self {
         self.manager.get_or_insert(manager);
         self
     }

@@ -90,7 +90,7 @@ pub(crate) async fn dial<S: AsyncRead + AsyncWrite + Unpin>(
         );
         write(stream, &Proof { mac, resume }).await?;
         match read::<Verdict>(stream).await?.1 {
-            Verdict::Refused(error) => Err(error.from_manager(manager)),
+            Verdict::Refused(error) => Err(error.of_manager(manager)),
             Verdict::Welcome { mac, welcome } => {
                 let told = encode(&welcome)?;
                 let parts = parts(SERVER, channel, &ours, &theirs, &told);

@@ -45,7 +45,7 @@ impl FromStr for ManagerId {
 
 /// One start of a manager: random, so that references never survive a restart by accident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Epoch(pub(crate) u64);
+pub(crate) struct Epoch(pub(crate) u64);
 
 /// An object of a manager. Ids count up and are never used again within an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -206,8 +206,10 @@ impl Manager {
     fn home(&self) -> Result<&Arc<Space>> {
         match &self.0 {
             Place::Home(running) => Ok(&running.0),
-            Place::Away(_) | Place::Child(..) => Err(Error::new(ErrorKind::Unsupported, "this manager runs in another process")
-                .hint("do this in the process that built it")),
+            Place::Away(_) | Place::Child(..) => {
+                Err(Error::new(ErrorKind::Unsupported, "this manager runs in another process")
+                    .hint("do this in the process that built it"))
+            }
         }
     }
 
@@ -302,7 +304,9 @@ impl Manager {
     pub async fn lookup<P: ObjectProxy>(&self, name: &str) -> Result<P, RemoteError> {
         let base = match &self.0 {
             Place::Home(running) => running.0.lookup(name)?,
-            Place::Away(client) | Place::Child(client, _) => self.value(client, Ask::Lookup { name: name.into() }).await?,
+            Place::Away(client) | Place::Child(client, _) => {
+                self.value(client, Ask::Lookup { name: name.into() }).await?
+            }
         };
         typed(base)
     }
@@ -331,7 +335,9 @@ impl Manager {
     pub async fn unpublish(&self, name: &str) -> Result<bool, RemoteError> {
         match &self.0 {
             Place::Home(running) => Ok(running.0.unpublish(name)),
-            Place::Away(client) | Place::Child(client, _) => self.value(client, Ask::Unpublish { name: name.into() }).await,
+            Place::Away(client) | Place::Child(client, _) => {
+                self.value(client, Ask::Unpublish { name: name.into() }).await
+            }
         }
     }
 
@@ -399,7 +405,7 @@ pub(crate) fn typed<P: ObjectProxy>(base: ProxyBase) -> Result<P, RemoteError> {
         return Ok(P::from_base(base));
     }
     let why = format!("it is a `{}`, not a `{}`", base.typeid(), P::TYPEID);
-    Err(RemoteError::new(RemoteErrorKind::NoSuchType, why).from_manager(base.manager()))
+    Err(RemoteError::new(RemoteErrorKind::NoSuchType, why).of_manager(base.manager()))
 }
 
 /// A typed proxy, for generated code. An object of another type is an error.

@@ -244,7 +244,7 @@ impl ProxyBase {
     }
 
     fn gone(&self) -> RemoteError {
-        RemoteError::from(RemoteErrorKind::ObjectGone).from_manager(self.manager())
+        RemoteError::from(RemoteErrorKind::ObjectGone).of_manager(self.manager())
     }
 
     /// Takes a hold in the background if that is possible here; on first use otherwise.

@@ -60,7 +60,7 @@ pub(crate) fn client(locator: &Locator) -> Result<Arc<Client>, RemoteError> {
     let Some(key) = registry.keys.get(&locator.manager).cloned() else {
         let why =
             "this process has no authkey for it; call `trust` with its id and key, or connect to it first";
-        return Err(RemoteError::new(RemoteErrorKind::DialRefused, why).from_manager(locator.manager));
+        return Err(RemoteError::new(RemoteErrorKind::DialRefused, why).of_manager(locator.manager));
     };
     let client =
         Client::new(dialer(locator.addresses.clone()), locator.addresses.clone(), key, Some(locator.manager));

@@ -140,7 +140,7 @@ impl Space {
     }
 
     fn host_cell(self: &Arc<Self>, cell: Cell) -> Result<ProxyBase, RemoteError> {
-        let local = self.table.insert(cell).map_err(|error| error.from_manager(self.id))?;
+        let local = self.table.insert(cell).map_err(|error| error.of_manager(self.id))?;
         let token = self.mint.token(local.object());
         Ok(ProxyBase::home(self.clone(), local, token))
     }
@@ -150,7 +150,7 @@ impl Space {
         let known = self.mint.verify(object, token) && !token.expired();
         let local = known.then(|| self.table.local(object)).flatten();
         let local =
-            local.ok_or_else(|| RemoteError::from(RemoteErrorKind::ObjectGone).from_manager(self.id))?;
+            local.ok_or_else(|| RemoteError::from(RemoteErrorKind::ObjectGone).of_manager(self.id))?;
         Ok(ProxyBase::home(self.clone(), local, token.clone()))
     }
 
@@ -243,7 +243,7 @@ impl Space {
 
     pub(crate) fn lookup(&self, name: &str) -> Result<ProxyBase, RemoteError> {
         let found = self.names().get(name).cloned();
-        found.ok_or_else(|| RemoteError::from(RemoteErrorKind::NoSuchName).from_manager(self.id))
+        found.ok_or_else(|| RemoteError::from(RemoteErrorKind::NoSuchName).of_manager(self.id))
     }
 
     pub(crate) fn publish(&self, name: String, proxy: ProxyBase) -> Result<(), RemoteError> {
@@ -258,7 +258,7 @@ impl Space {
             return Err(RemoteError::new(RemoteErrorKind::Overloaded, "it has as many names as it may"));
         }
         if names.contains_key(&name) {
-            return Err(RemoteError::from(RemoteErrorKind::NameTaken).from_manager(self.id));
+            return Err(RemoteError::from(RemoteErrorKind::NameTaken).of_manager(self.id));
         }
         names.insert(name, proxy);
         Ok(())

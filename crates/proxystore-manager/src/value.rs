@@ -71,7 +71,9 @@ impl Encoded {
         let value = T::deserialize(&mut deserializer).map_err(|error| bad(error.to_string()))?;
         // The reader does not show how far it is; that nothing more can be read says it, too.
         match IgnoredAny::deserialize(&mut deserializer) {
-            Err(rmp_serde::decode::Error::InvalidMarkerRead(end)) if end.kind() == ErrorKind::UnexpectedEof => {
+            Err(rmp_serde::decode::Error::InvalidMarkerRead(end))
+                if end.kind() == ErrorKind::UnexpectedEof =>
+            {
                 Ok(value)
             }
             _ => Err(bad("there are bytes behind the value".into())),

@@ -217,3 +217,6 @@ impl tarpc::RequestName for Request {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

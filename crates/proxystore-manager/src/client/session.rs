@@ -208,7 +208,7 @@ impl Core {
             Ok(State::Up(link)) => Ok(link.clone()),
             Ok(State::Over(error)) if sent => {
                 Err(RemoteError::new(RemoteErrorKind::MayHaveRun, error.to_string())
-                    .from_manager(self.manager))
+                    .of_manager(self.manager))
             }
             Ok(State::Over(error)) => Err(error.clone()),
             Ok(State::Down) | Err(_) => Err(RemoteErrorKind::ConnectionLost.into()),
@@ -255,7 +255,7 @@ impl Core {
     }
 
     fn over(&self, error: RemoteError) {
-        self.link.send_replace(State::Over(error.from_manager(self.manager)));
+        self.link.send_replace(State::Over(error.of_manager(self.manager)));
     }
 
     /// Says what there is to say until the connection breaks. `true` if nothing will follow.

@@ -69,7 +69,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let Admitted { session, connection, disconnected } = admitted;
-    let transport = wire::framed::<_, wire::Server>(Watched::new(stream, session.heard.clone()), space.limits.max_frame);
+    let transport =
+        wire::framed::<_, wire::Server>(Watched::new(stream, session.heard.clone()), space.limits.max_frame);
     let config = Config { pending_response_buffer: SPARE_REPLIES };
     let channel = BaseChannel::<Request, Reply, _>::new(config, transport);
     let mut requests = pin!(channel.requests());

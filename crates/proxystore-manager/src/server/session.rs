@@ -174,7 +174,7 @@ impl Session {
     fn finish(&self, number: CallNumber, running: &super::calls::Running, outcome: Outcome) -> Arc<Reply> {
         let reply = outcome.and_then(|answer| self.reply(answer));
         let reply = Arc::new(
-            reply.unwrap_or_else(|error| Reply::Remote(error.from_manager(self.space.id).of_call(number))),
+            reply.unwrap_or_else(|error| Reply::Remote(error.of_manager(self.space.id).of_call(number))),
         );
         let discarded = self.state().calls.finish(number, running, reply.clone());
         self.settle(Aftermath { discarded: discarded.into_iter().collect(), ..Aftermath::default() });

@@ -28,9 +28,11 @@ impl Fragile {
         let cut: Arc<AtomicBool> = Arc::default();
         let key = manager.authkey().unwrap();
         let open = {
-            let (manager, current, opened, cut) = (manager.clone(), current.clone(), opened.clone(), cut.clone());
+            let (manager, current, opened, cut) =
+                (manager.clone(), current.clone(), opened.clone(), cut.clone());
             move || {
-                let (manager, current, opened, cut) = (manager.clone(), current.clone(), opened.clone(), cut.clone());
+                let (manager, current, opened, cut) =
+                    (manager.clone(), current.clone(), opened.clone(), cut.clone());
                 async move {
                     if cut.load(Ordering::SeqCst) {
                         return Err(std::io::ErrorKind::ConnectionRefused.into());

@@ -190,7 +190,10 @@ async fn a_weaker_reference_cannot_be_made_stronger() {
         assert_eq!(asked.unwrap_err().remote().unwrap().kind(), RemoteErrorKind::PermissionDenied);
         let only = counter.base().only_methods(&["add"]).unwrap();
         assert!(CounterProxy::from_base(only.clone()).add(1).await.is_ok());
-        assert_eq!(CounterProxy::from_base(only).get().await.unwrap_err().kind(), RemoteErrorKind::PermissionDenied);
+        assert_eq!(
+            CounterProxy::from_base(only).get().await.unwrap_err().kind(),
+            RemoteErrorKind::PermissionDenied
+        );
         let over = counter.base().expires_in(Duration::ZERO).unwrap();
         let over = CounterProxy::from_base(over).get().await.unwrap_err().kind();
         assert_eq!(over, RemoteErrorKind::PermissionDenied);

@@ -128,7 +128,8 @@ async fn a_manager_is_found_again_at_the_same_address_and_its_old_references_are
     let directory = tempfile::tempdir().unwrap();
     let address = format!("unix:{}", directory.path().join("m").join("socket").display());
     let key = AuthKey::random().unwrap();
-    let build = || Manager::builder().register::<Counter>().identity("it").authkey(key.clone()).limits(limits());
+    let build =
+        || Manager::builder().register::<Counter>().identity("it").authkey(key.clone()).limits(limits());
     let first = build().serve(&address).await.unwrap();
     let client = Manager::connect(&address, key.clone()).await.unwrap();
     let old = CounterProxy::create(&client, 1).await.unwrap();
