@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use proxystore_core::{Error, ErrorKind, Result};
+use proxystore_core::{Error, ErrorKind, Result, Secret};
 use zeroize::Zeroizing;
 
 use crate::{hex, mac};
@@ -38,13 +38,17 @@ impl AuthKey {
         &self.0
     }
 
-    pub(crate) fn to_hex(&self) -> Zeroizing<String> {
-        Zeroizing::new(hex::write(&self.0))
+    /// As hexadecimal digits, for a file or a child's standard input.
+    pub fn to_hex(&self) -> Secret {
+        Secret::new(hex::write(&self.0))
     }
 
-    pub(crate) fn from_hex(text: &str) -> Result<Self> {
-        let bytes =
-            hex::read(text).ok_or_else(|| Error::new(ErrorKind::Config, "an authkey is not hexadecimal"))?;
+    /// From hexadecimal digits. `Config` if it is something else.
+    pub fn from_hex(text: &str) -> Result<Self> {
+        let bytes = hex::read(text.trim()).ok_or_else(|| {
+            Error::new(ErrorKind::Config, "an authkey is not written in hexadecimal digits")
+                .hint("make one with `openssl rand -hex 32`")
+        })?;
         Self::new(bytes)
     }
 }

@@ -1,7 +1,8 @@
 //! A manager in a process of its own, which ends with the one that started it.
 //!
-//! Parent and child share a pair of sockets, the child's standard input: the parent says what the manager is to be, the
-//! child where it listens, and the end of it means that the other side is gone. The authkey travels there alone.
+//! Parent and child share a pair of sockets, the child's standard input: the parent says what the manager is to be,
+//! the child where it listens, and the end of it means that the other side is gone. The authkey travels there
+//! alone.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -44,8 +45,8 @@ pub(crate) struct Process {
     _link: UnixStream,
 }
 
-/// Serves as a manager if this process was started by [`Builder::spawn_child`], and never returns then; otherwise does
-/// nothing. Call it first in `main`, with the types that the child is to have.
+/// Serves as a manager if this process was started by [`Builder::spawn_child`], and never returns then; otherwise
+/// does nothing. Call it first in `main`, with the types that the child is to have.
 ///
 /// ```no_run
 /// use proxystore_manager::{Manager, child_hook};
@@ -102,11 +103,11 @@ async fn serve(build: impl FnOnce() -> Builder) -> Result<()> {
 }
 
 impl Builder {
-    /// Starts this program once more as a process of the manager's own, and connects to it. The types are those that the
-    /// program gives to [`child_hook`]; those of this builder do not travel.
+    /// Starts this program once more as a process of the manager's own, and connects to it. The types are those
+    /// that the program gives to [`child_hook`]; those of this builder do not travel.
     ///
-    /// The process ends with the last handle of the manager, with [`Manager::shutdown`], and with this process, however
-    /// that ends. Dropping the future leaves no process.
+    /// The process ends with the last handle of the manager, with [`Manager::shutdown`], and with this process,
+    /// however that ends. Dropping the future leaves no process.
     pub async fn spawn_child(self) -> Result<Manager> {
         let program = std::env::current_exe().map_err(|error| {
             Error::new(ErrorKind::Unsupported, format!("the path of this program is not known: {error}"))
@@ -124,7 +125,7 @@ impl Builder {
                 Error::new(ErrorKind::Unavailable, format!("cannot start the process: {error}"))
             })?;
         drop(command);
-        let orders = Orders { key: key.to_hex().to_string(), identity, limits: limits.clone() };
+        let orders = Orders { key: key.to_hex().expose().into(), identity, limits: limits.clone() };
         let begin = async {
             write(&mut link, &orders).await?;
             read::<Result<String, String>>(&mut link).await

@@ -1,9 +1,9 @@
 //! Who is there: both sides prove that they know the authkey before anything else is read.
 //!
-//! Four messages of at most 256 bytes each, a length byte pair in front, within five seconds:
-//! hello and hello with a nonce each, the client's proof, the server's proof with the session. A proof is a MAC over its
-//! sender's role, what binds it to the channel, and both hellos: so it can be neither replayed, nor reflected, nor
-//! relayed over another channel. The client proves first; whoever dials gets nothing to guess the key with.
+//! Four messages of at most 256 bytes each, a length byte pair in front, within five seconds: hello and hello with
+//! a nonce each, the client's proof, the server's proof with the session. A proof is a MAC over its sender's role,
+//! what binds it to the channel, and both hellos: so it can be neither replayed, nor reflected, nor relayed over
+//! another channel. The client proves first; whoever dials gets nothing to guess the key with.
 
 use std::time::Duration;
 

@@ -51,3 +51,9 @@ pub mod generated {
     pub use futures_util::future::BoxFuture;
     pub use serde;
 }
+
+/// The attributes for programs that depend on `proxystore`, which exports them.
+#[doc(hidden)]
+pub mod facade {
+    pub use proxystore_manager_macros::{facade_interface as interface, facade_object as object};
+}

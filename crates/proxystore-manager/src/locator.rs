@@ -1,8 +1,9 @@
 //! What a proxy is outside of calls: a reference that any serde format carries.
 //!
-//! Text, for people and human-readable formats: `psm://<manager>.<epoch>@<address>,…/<object>?t=<typeid>&k=<token>`. The other
-//! formats get the same fields after a version byte. The authkey is never part of it; whoever holds the token may
-//! do what it allows, so `Debug` hides it.
+//! Text, for people and human-readable formats:
+//! `psm://<manager>.<epoch>@<address>,…/<object>?t=<typeid>&k=<token>`. The other formats get the same fields after
+//! a version byte. The authkey is never part of it; whoever holds the token may do what it allows, so `Debug` hides
+//! it.
 
 use std::fmt;
 use std::str::FromStr;

@@ -190,7 +190,8 @@ impl Manager {
         Ok(Self(Place::Away(client)))
     }
 
-    /// Serves one client on `stream`, such as one end of `tokio::io::duplex`. `Unsupported` where the manager is not at home.
+    /// Serves one client on `stream`, such as one end of `tokio::io::duplex`. `Unsupported` where the manager is
+    /// not at home.
     pub fn serve_stream<S>(&self, stream: S) -> Result<()>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -267,8 +268,8 @@ impl Manager {
         }
     }
 
-    /// The object of this name; if there is none, one is made and gets the name. When several ask at once, constructors may
-    /// run in vain, and all get the same object.
+    /// The object of this name; if there is none, one is made and gets the name. When several ask at once,
+    /// constructors may run in vain, and all get the same object.
     pub async fn get_or_create<P, A, E>(&self, name: &str, ctor: &Method, args: &A) -> Result<P, CallError<E>>
     where
         P: ObjectProxy,
@@ -349,8 +350,9 @@ impl Manager {
         }
     }
 
-    /// Ends the manager: it accepts nothing new, calls that run have the grace time, then everything is dropped. From a
-    /// client, this returns when the manager has begun, from the parent of its process when that has ended. Dropping the future leaves a manager that accepts nothing new.
+    /// Ends the manager: it accepts nothing new, calls that run have the grace time, then everything is dropped.
+    /// From a client, this returns when the manager has begun, from the parent of its process when that has ended.
+    /// Dropping the future leaves a manager that accepts nothing new.
     pub async fn shutdown(&self) -> Result<(), RemoteError> {
         match &self.0 {
             Place::Home(running) => running.0.shut_down().await,
@@ -364,7 +366,8 @@ impl Manager {
         Ok(())
     }
 
-    /// Waits until somebody shuts the manager down, and then for the end of that. `Unsupported` where it is not at home.
+    /// Waits until somebody shuts the manager down, and then for the end of that. `Unsupported` where it is not at
+    /// home.
     pub async fn wait(&self) -> Result<()> {
         let space = self.home()?;
         space.stopping.cancelled().await;

@@ -29,8 +29,8 @@ pub const DISPLAY: &str = "__display";
 /// A proxy without the methods of its type: what the generated ones consist of.
 ///
 /// It is a plain serde value. In the process where the manager runs it is the referent itself, and calls go through
-/// neither network nor codec. Clones share one hold; when the last is dropped, the hold is given back in the background.
-/// Two are equal if they mean the same object of the same start of a manager; their rights may differ.
+/// neither network nor codec. Clones share one hold; when the last is dropped, the hold is given back in the
+/// background. Two are equal if they mean the same object of the same start of a manager; their rights may differ.
 #[derive(Clone)]
 pub struct ProxyBase(Arc<Inner>);
 
@@ -118,8 +118,8 @@ impl ProxyBase {
         matches!(self.0.place, Place::Home(_))
     }
 
-    /// Calls a method with a tuple of arguments. A call that was lost is made again if the method is idempotent, or did
-    /// certainly not run.
+    /// Calls a method with a tuple of arguments. A call that was lost is made again if the method is idempotent, or
+    /// did certainly not run.
     ///
     /// Dropping the future cancels the call: a `&self` method ends at its next `await`, a `&mut self` method that has
     /// begun goes on to its end unless it is marked `cancel`.
@@ -142,11 +142,12 @@ impl ProxyBase {
         self.call(method, args).await.map_err(only_remote)
     }
 
-    /// Calls the method of this name, which need not be known here: the peer's `_callmethod`. Arguments are a tuple, also
-    /// for one or none.
+    /// Calls the method of this name, which need not be known here: the peer's `_callmethod`. Arguments are a
+    /// tuple, also for one or none.
     ///
     /// ```no_run
-    /// # async fn example(counter: proxystore_manager::ProxyBase) -> Result<(), proxystore_manager::CallError<String>> {
+    /// # use proxystore_manager::{CallError, ProxyBase};
+    /// # async fn example(counter: ProxyBase) -> Result<(), CallError<String>> {
     /// let sum: i64 = counter.call_method::<_, _, String>("add", &(2,)).await?;
     /// # Ok(()) }
     /// ```
@@ -210,8 +211,8 @@ impl ProxyBase {
         Ok(Secret::new(self.0.locator.text()))
     }
 
-    /// Keeps the object for a while: a reference to it leaves this process. No I/O; a manager elsewhere hears of it before
-    /// it hears that the proxy was dropped.
+    /// Keeps the object for a while: a reference to it leaves this process. No I/O; a manager elsewhere hears of it
+    /// before it hears that the proxy was dropped.
     pub(crate) fn pin(&self) {
         match &self.0.place {
             Place::Home(home) => home.pin(TRANSIT),

@@ -217,8 +217,8 @@ impl Space {
         }
     }
 
-    /// The object of this name; if there is none, a new one gets it. When two ask at once, both may make one, and both get
-    /// the same.
+    /// The object of this name; if there is none, a new one gets it. When two ask at once, both may make one, and
+    /// both get the same.
     pub(crate) async fn get_or_create(
         self: &Arc<Self>,
         name: String,

@@ -1,8 +1,8 @@
 //! Values as bytes, and the proxies in them.
 //!
-//! A proxy that is serialized for a call becomes the number of a capability; the capability itself goes beside the bytes.
-//! So a server that does not know a type still knows which objects a value leads to. That the proxies know where they
-//! are serialized is the work of a stack per thread: serde is synchronous.
+//! A proxy that is serialized for a call becomes the number of a capability; the capability itself goes beside the
+//! bytes. So a server that does not know a type still knows which objects a value leads to. That the proxies know
+//! where they are serialized is the work of a stack per thread: serde is synchronous.
 
 use std::cell::RefCell;
 use std::io::ErrorKind;

@@ -22,7 +22,7 @@
 //! ```
 //!
 //! # Features
-//! `local` and `file` are on by default; `multi`, `redis`, `redis-tls`, `redis-cluster`, `s3`, `json`, `msgpack`, `zstd`, `lz4`,
+//! `local` and `file` are on by default; `multi`, `redis`, `redis-tls`, `redis-cluster`, `s3`, `manager`, `json`, `msgpack`, `zstd`, `lz4`,
 //! `encrypt`, `blocking`, `metrics`, `tracing`, `signal`, or `full`. A feature that names a connector is a module here, a crate
 //! `proxystore-…` and a URI scheme.
 
@@ -46,6 +46,11 @@ pub use proxystore_core;
 pub use proxystore_file as file;
 #[cfg(feature = "local")]
 pub use proxystore_local as local;
+/// Live objects that are shared between processes.
+#[cfg(feature = "manager")]
+pub use proxystore_manager as manager;
+#[cfg(feature = "manager")]
+pub use proxystore_manager::facade::{interface, object};
 #[cfg(feature = "multi")]
 pub use proxystore_multi as multi;
 #[cfg(feature = "redis")]
@@ -103,6 +108,10 @@ struct Lifetimes;
 #[cfg(all(doctest, feature = "file"))]
 #[doc = include_str!("../../../docs/guides/ownership.md")]
 struct Ownership;
+
+#[cfg(all(doctest, feature = "manager"))]
+#[doc = include_str!("../../../docs/guides/manager.md")]
+struct ManagerGuide;
 
 /// The programs in the README compile and run.
 #[cfg(all(doctest, feature = "file"))]

@@ -118,8 +118,8 @@ impl Session {
 
     /// Asks, and waits for the reply as long as the session lasts. Dropping the future cancels what was asked for.
     ///
-    /// Requests go out in the order in which these futures are polled first. A task that has used up its budget would be
-    /// put off in the middle of that, so the budget does not count here; each poll is short.
+    /// Requests go out in the order in which these futures are polled first. A task that has used up its budget
+    /// would be put off in the middle of that, so the budget does not count here; each poll is short.
     pub(crate) async fn ask(&self, ask: Ask) -> Result<Reply, RemoteError> {
         unconstrained(self.send(ask)).await
     }
@@ -207,8 +207,7 @@ impl Core {
         match state.as_deref() {
             Ok(State::Up(link)) => Ok(link.clone()),
             Ok(State::Over(error)) if sent => {
-                Err(RemoteError::new(RemoteErrorKind::MayHaveRun, error.to_string())
-                    .of_manager(self.manager))
+                Err(RemoteError::new(RemoteErrorKind::MayHaveRun, error.to_string()).of_manager(self.manager))
             }
             Ok(State::Over(error)) => Err(error.clone()),
             Ok(State::Down) | Err(_) => Err(RemoteErrorKind::ConnectionLost.into()),

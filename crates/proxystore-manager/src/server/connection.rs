@@ -26,8 +26,8 @@ struct Admitted {
     disconnected: CancellationToken,
 }
 
-/// Serves one client until the connection breaks, the session ends, or another connection takes it over. `channel` is what
-/// binds the handshake to the stream, empty if nothing does; `handshake` is held until it is over.
+/// Serves one client until the connection breaks, the session ends, or another connection takes it over. `channel`
+/// is what binds the handshake to the stream, empty if nothing does; `handshake` is held until it is over.
 pub(crate) async fn serve<S>(
     space: Arc<Space>,
     mut stream: S,

@@ -1,7 +1,8 @@
 //! Which objects there are, and why each still is.
 //!
-//! An object lives while a session holds it, something in this process does (a container, a name, a running call), or a
-//! pin has not run out. With the last of these it leaves the table, once, and is dropped outside of the table's lock.
+//! An object lives while a session holds it, something in this process does (a container, a name, a running call),
+//! or a pin has not run out. With the last of these it leaves the table, once, and is dropped outside of the
+//! table's lock.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;

@@ -7,9 +7,13 @@ use crate::token::Mint;
 
 fn call(bytes: &'static [u8]) -> Request {
     let token = Mint::none();
-    let capabilities = vec![Capability::Here { object: ObjectId(3), typeid: "t".into(), token: token.clone() }];
+    let capabilities =
+        vec![Capability::Here { object: ObjectId(3), typeid: "t".into(), token: token.clone() }];
     let args = Payload { bytes: Bytes::from_static(bytes), capabilities };
-    Request::Call { number: 9, ask: Ask::Method { object: ObjectId(7), token, method: MethodId::of("add"), args } }
+    Request::Call {
+        number: 9,
+        ask: Ask::Method { object: ObjectId(7), token, method: MethodId::of("add"), args },
+    }
 }
 
 fn up(request: Request) -> Up {
@@ -29,7 +33,9 @@ fn a_frame_comes_out_as_it_went_in_however_it_is_cut() {
         let mut input = BytesMut::from(&whole[..cut]);
         assert!(take::<Up>(1 << 20, &mut input).unwrap().is_none());
         input.extend_from_slice(&whole[cut..]);
-        let Some(Up::Ask { request, .. }) = take::<Up>(1 << 20, &mut input).unwrap() else { panic!("a call") };
+        let Some(Up::Ask { request, .. }) = take::<Up>(1 << 20, &mut input).unwrap() else {
+            panic!("a call")
+        };
         assert_eq!(request, call(b"\x91\x2a"));
         assert!(input.is_empty());
     }
