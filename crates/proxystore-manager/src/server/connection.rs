@@ -2,9 +2,11 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
-use tarpc::server::{BaseChannel, Channel, Config};
+use futures_util::{FutureExt, StreamExt, poll};
+use tarpc::server::{BaseChannel, Channel, Config, InFlightRequest};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +20,11 @@ use crate::wire;
 
 /// Replies that wait for one connection to take them, beyond those of the calls that a session may have.
 const SPARE_REPLIES: usize = 256;
+
+/// A call that takes longer is followed by so many others in tasks of their own.
+const QUICK: Duration = Duration::from_micros(100);
+/// See [`QUICK`].
+const APART: usize = 1000;
 
 /// A session and the connection that speaks for it.
 struct Admitted {
@@ -74,6 +81,8 @@ where
     let config = Config { pending_response_buffer: SPARE_REPLIES };
     let channel = BaseChannel::<Request, Reply, _>::new(config, transport);
     let mut requests = pin!(channel.requests());
+    // How many calls begin in tasks of their own, since one has kept this one busy.
+    let mut apart = 0;
     loop {
         let request = tokio::select! {
             () = disconnected.cancelled() => return,
@@ -88,16 +97,36 @@ where
             return;
         }
         let tarpc::Request { context, message, .. } = request.get();
-        match session.take(connection, message.clone(), Some(context.deadline)) {
+        let mut outcome = match session.take(connection, message.clone(), Some(context.deadline)) {
             Step::Now(reply) => {
-                tokio::spawn(request.execute(tarpc::server::serve(async move |_, _| Ok(reply))));
+                answer(request, Arc::new(reply));
+                continue;
             }
-            Step::Later(outcome) => {
-                space.tasks.spawn(async move {
-                    let reply = outcome.await;
-                    request.execute(tarpc::server::serve(async move |_, _| Ok(Reply::clone(&reply)))).await;
-                });
+            Step::Later(outcome) => outcome,
+        };
+        // Most methods are done at once, and a task of their own would cost more than they do.
+        let mut done = Poll::Pending;
+        if apart == 0 {
+            let start = Instant::now();
+            done = poll!(&mut outcome);
+            apart = if start.elapsed() > QUICK { APART } else { 0 };
+        } else {
+            apart -= 1;
+        }
+        match done {
+            Poll::Ready(reply) => answer(request, reply),
+            Poll::Pending => {
+                space.tasks.spawn(async move { answer(request, outcome.await) });
             }
         }
+    }
+}
+
+/// Hands the reply over to the connection. If that does not take it at once, a task waits for it.
+fn answer(request: InFlightRequest<Request, Reply>, reply: Arc<Reply>) {
+    let serve = tarpc::server::serve(async move |_, _| Ok(Arc::unwrap_or_clone(reply)));
+    let mut sending = Box::pin(request.execute(serve));
+    if (&mut sending).now_or_never().is_none() {
+        tokio::spawn(sending);
     }
 }
