@@ -3,11 +3,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::client::{Client, Session};
+use futures_util::StreamExt;
+
+use crate::client::{Client, Pulls, Session};
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::frame::{Ask, Capability, Item, Payload, Reply};
 use crate::id::MethodId;
 use crate::locator::Locator;
+use crate::object::{Answer, Outcome};
 use crate::proxy::ProxyBase;
 use crate::value::Encoded;
 
@@ -86,7 +89,7 @@ impl Away {
         method: MethodId,
         idempotent: bool,
         args: Encoded,
-    ) -> Result<Result<Encoded, Encoded>, RemoteError> {
+    ) -> Outcome {
         let first = self.call_once(locator, method, &args).await;
         match first {
             Err(error) if again(&error, idempotent) => self.call_once(locator, method, &args).await,
@@ -94,12 +97,7 @@ impl Away {
         }
     }
 
-    async fn call_once(
-        &self,
-        locator: &Locator,
-        method: MethodId,
-        args: &Encoded,
-    ) -> Result<Result<Encoded, Encoded>, RemoteError> {
+    async fn call_once(&self, locator: &Locator, method: MethodId, args: &Encoded) -> Outcome {
         let session = self.session(locator).await?;
         let args = send(&session, args)?;
         let ask = Ask::Method { object: locator.object, token: locator.token.clone(), method, args };
@@ -160,28 +158,64 @@ pub(crate) fn outcome(
     session: &Arc<Session>,
     near: &Locator,
     reply: Reply,
-) -> Result<Result<Encoded, Encoded>, RemoteError> {
-    let receive = |payload: Payload| {
-        let proxy = |capability| match capability {
-            Capability::There(locator) => ProxyBase::at(locator),
-            Capability::Here { object, typeid, token } => {
-                let held = Held { session: session.clone(), object };
-                let locator = Locator { object, typeid: typeid.into(), token, ..near.clone() };
-                ProxyBase::away(
-                    locator,
-                    Away { client: client.cloned(), held: Arc::new(Mutex::new(Some(held))) },
-                )
-            }
-        };
-        Encoded { bytes: payload.bytes, proxies: payload.capabilities.into_iter().map(proxy).collect() }
-    };
+) -> Outcome {
     match reply {
-        Reply::Value(payload) => Ok(Ok(receive(payload))),
-        Reply::App(payload) => Ok(Err(receive(payload))),
+        Reply::Value(payload) => Ok(Answer::Value(receive(client, session, near, payload))),
+        Reply::App(payload) => Ok(Answer::App(receive(client, session, near, payload))),
         Reply::Remote(error) => Err(error),
-        Reply::Stream(_) => Err(RemoteError::new(RemoteErrorKind::NoSuchMethod, "it returns a stream")),
+        Reply::Stream(stream) => {
+            let (client, near) = (client.cloned(), near.clone());
+            let read = {
+                let session = session.clone();
+                move |reply| batch(client.as_ref(), &session, &near, reply)
+            };
+            Ok(Answer::Stream(Pulls::new(session.clone(), stream, Arc::new(read)).boxed()))
+        }
         Reply::Seen(_) | Reply::Batch { .. } => Err(strange()),
     }
+}
+
+/// Items of a stream that came in.
+fn batch(
+    client: Option<&Arc<Client>>,
+    session: &Arc<Session>,
+    near: &Locator,
+    reply: Reply,
+) -> Result<(Vec<Encoded>, bool), RemoteError> {
+    let (sizes, payload, last) = match reply {
+        Reply::Batch { items, payload, last } => (items, payload, last),
+        Reply::Remote(error) => return Err(error),
+        _ => return Err(strange()),
+    };
+    // All of it first: what the sizes leave out is given back.
+    let Encoded { mut bytes, proxies } = receive(client, session, near, payload);
+    let mut proxies = proxies.into_iter();
+    let mut items = Vec::with_capacity(sizes.len());
+    for (size, count) in sizes {
+        if size as usize > bytes.len() || count as usize > proxies.len() {
+            return Err(strange());
+        }
+        let bytes = bytes.split_to(size as usize);
+        items.push(Encoded { bytes, proxies: proxies.by_ref().take(count as usize).collect() });
+    }
+    Ok((items, last))
+}
+
+fn receive(
+    client: Option<&Arc<Client>>,
+    session: &Arc<Session>,
+    near: &Locator,
+    payload: Payload,
+) -> Encoded {
+    let proxy = |capability| match capability {
+        Capability::There(locator) => ProxyBase::at(locator),
+        Capability::Here { object, typeid, token } => {
+            let held = Held { session: session.clone(), object };
+            let locator = Locator { object, typeid: typeid.into(), token, ..near.clone() };
+            ProxyBase::away(locator, Away { client: client.cloned(), held: Arc::new(Mutex::new(Some(held))) })
+        }
+    };
+    Encoded { bytes: payload.bytes, proxies: payload.capabilities.into_iter().map(proxy).collect() }
 }
 
 fn strange() -> RemoteError {

@@ -2,7 +2,9 @@
 
 mod dial;
 mod link;
+mod pulls;
 mod session;
 
 pub(crate) use dial::{Client, Dialer, Stream, dialer};
+pub(crate) use pulls::Pulls;
 pub(crate) use session::Session;

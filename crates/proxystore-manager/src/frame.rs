@@ -81,7 +81,7 @@ pub(crate) enum Ask {
     /// The object of this name, made if there is none.
     GetOrCreate { name: String, typeid: String, ctor: MethodId, args: Payload },
     /// The next batch of a stream.
-    Pull { stream: u64, batch: u64, max_items: u32, max_bytes: u32 },
+    Pull { stream: u64, max_items: u32, max_bytes: u32 },
     /// Keeps an object for a while, and says when it is done.
     Pin { object: ObjectId, token: Token, millis: u64 },
     /// What the manager has.
@@ -103,8 +103,8 @@ pub(crate) enum Reply {
     Remote(RemoteError),
     /// The result is a stream of this number.
     Stream(u64),
-    /// Items of a stream, one after the other; `last` if nothing follows.
-    Batch { items: Vec<u32>, payload: Payload, last: bool },
+    /// Items of a stream, one after the other, with the bytes and the capabilities of each; `last` if nothing follows.
+    Batch { items: Vec<(u32, u32)>, payload: Payload, last: bool },
 }
 
 impl Request {

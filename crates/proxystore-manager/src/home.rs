@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::context::Context;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::id::{Method, MethodId};
-use crate::object::{Answer, Object, ObjectProxy, Outcome};
+use crate::object::{Object, ObjectProxy, Outcome};
 use crate::server::{Guard, Local, Space, begin};
 use crate::token::Token;
 use crate::value::Encoded;
@@ -46,21 +46,12 @@ impl Home {
     }
 
     /// By name or number: through the codec, as any other call.
-    pub(crate) async fn call(
-        &self,
-        token: &Token,
-        method: MethodId,
-        args: Encoded,
-    ) -> Result<Result<Encoded, Encoded>, RemoteError> {
+    pub(crate) async fn call(&self, token: &Token, method: MethodId, args: Encoded) -> Outcome {
         let cancel = CancellationToken::new();
         let context = Context::new(self.space.clone(), None);
         let object = self.local.object();
         let call = self.space.call(object, token, method, args, context.clone(), cancel.clone())?;
-        match run(call, context, cancel).await? {
-            Answer::Value(value) => Ok(Ok(value)),
-            Answer::App(error) => Ok(Err(error)),
-            Answer::Stream(_) => Err(RemoteError::new(RemoteErrorKind::NoSuchMethod, "it returns a stream")),
-        }
+        run(call, context, cancel).await
     }
 
     /// Runs generated code with the object itself, with the turns, the cancellation and the panics of any other call.

@@ -1,4 +1,42 @@
 //! Live shared objects: they stay in the process of a manager, and proxies call their methods from anywhere.
+//!
+//! ```
+//! use proxystore_manager::{Manager, object};
+//!
+//! struct Counter(i64);
+//!
+//! #[object]
+//! impl Counter {
+//!     #[ctor]
+//!     fn new(start: i64) -> Self {
+//!         Self(start)
+//!     }
+//!
+//!     fn add(&mut self, k: i64) -> i64 {
+//!         self.0 += k;
+//!         self.0
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Here, and open to other processes: they `Manager::connect` with its address and key.
+//! let manager = Manager::builder().register::<Counter>().serve_anywhere().await?;
+//! let counter = CounterProxy::create(&manager, 40).await?;
+//! manager.publish("hits", &counter).await?;
+//!
+//! let client = Manager::connect(&manager.addresses()?[0].to_string(), manager.authkey()?).await?;
+//! let same: CounterProxy = client.lookup("hits").await?;
+//! assert_eq!(same.add(2).await?, 42);
+//! # manager.shutdown().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! A proxy is a serde value. Serialized anywhere it is a reference; deserialized where the manager runs it is the object
+//! itself. Objects live while anybody has a proxy of them, and a client that dies holds nothing for longer than its lease.
+//!
+//! From the outside in: `manager.rs` is what users hold; `proxy.rs` with `home.rs` and `away.rs` is a proxy here and
+//! there; `client` has the session of a client, `server` its other end, the table of objects and their locks; `frame.rs`,
+//! `wire.rs` and `handshake.rs` are what travels.
 
 mod address;
 mod auth;
@@ -21,6 +59,7 @@ mod object;
 mod proxy;
 mod registry;
 mod server;
+mod stream;
 mod token;
 mod value;
 mod wire;
@@ -37,6 +76,7 @@ pub use object::{Answer, Call, Created, Interface, Object, ObjectProxy, Outcome,
 pub use proxy::ProxyBase;
 pub use registry::trust;
 pub use server::{ObjectInfo, Stats};
+pub use stream::RemoteStream;
 pub use value::Encoded;
 
 pub use proxystore_manager_macros::{interface, object};

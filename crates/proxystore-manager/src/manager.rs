@@ -23,7 +23,7 @@ use crate::home::Home;
 use crate::id::{ManagerId, Method, ObjectId};
 use crate::limits::Limits;
 use crate::locator::Locator;
-use crate::object::{Answer, Object, ObjectProxy};
+use crate::object::{Answer, Object, ObjectProxy, Outcome};
 use crate::proxy::ProxyBase;
 use crate::registry;
 use crate::server::{ObjectInfo, Space, Stats, Type, listener, serve};
@@ -252,20 +252,13 @@ impl Manager {
     {
         let args = Encoded::new(args)?;
         let made = match &self.0 {
-            Place::Home(running) => match Home::create(&running.0, P::TYPEID, ctor.id, args).await? {
-                Answer::App(error) => Err(error),
-                Answer::Value(value) => Ok(value),
-                Answer::Stream(_) => return Err(RemoteError::from(RemoteErrorKind::Unexpected).into()),
-            },
+            Place::Home(running) => Home::create(&running.0, P::TYPEID, ctor.id, args).await?,
             Place::Away(client) | Place::Child(client, _) => {
                 self.ask(client, &args, |args| Ask::Create { typeid: P::TYPEID.into(), ctor: ctor.id, args })
                     .await?
             }
         };
-        match made {
-            Ok(proxy) => Ok(P::from_base(proxy.decode()?)),
-            Err(error) => Err(CallError::App(error.decode()?)),
-        }
+        proxy(made)
     }
 
     /// The object of this name; if there is none, one is made and gets the name. When several ask at once,
@@ -278,13 +271,7 @@ impl Manager {
     {
         let args = Encoded::new(args)?;
         let made = match &self.0 {
-            Place::Home(running) => {
-                match Home::get_or_create(&running.0, name, P::TYPEID, ctor.id, args).await? {
-                    Answer::App(error) => Err(error),
-                    Answer::Value(value) => Ok(value),
-                    Answer::Stream(_) => return Err(RemoteError::from(RemoteErrorKind::Unexpected).into()),
-                }
-            }
+            Place::Home(running) => Home::get_or_create(&running.0, name, P::TYPEID, ctor.id, args).await?,
             Place::Away(client) | Place::Child(client, _) => {
                 let ask = |args| Ask::GetOrCreate {
                     name: name.into(),
@@ -295,10 +282,7 @@ impl Manager {
                 self.ask(client, &args, ask).await?
             }
         };
-        match made {
-            Ok(proxy) => Ok(typed(proxy.decode()?)?),
-            Err(error) => Err(CallError::App(error.decode()?)),
-        }
+        proxy(made)
     }
 
     /// The object of this name. `NoSuchName` if there is none, `NoSuchType` if it is of another type.
@@ -377,17 +361,12 @@ impl Manager {
 
     async fn value<T: DeserializeOwned>(&self, client: &Arc<Client>, ask: Ask) -> Result<T, RemoteError> {
         match self.ask(client, &Encoded::default(), |_| ask).await? {
-            Ok(value) => value.decode(),
-            Err(_) => Err(RemoteErrorKind::Unexpected.into()),
+            Answer::Value(value) => value.decode(),
+            _ => Err(RemoteErrorKind::Unexpected.into()),
         }
     }
 
-    async fn ask(
-        &self,
-        client: &Arc<Client>,
-        args: &Encoded,
-        ask: impl FnOnce(Payload) -> Ask,
-    ) -> Result<Result<Encoded, Encoded>, RemoteError> {
+    async fn ask(&self, client: &Arc<Client>, args: &Encoded, ask: impl FnOnce(Payload) -> Ask) -> Outcome {
         let session = client.session().await?;
         let ask = ask(away::send(&session, args)?);
         let near = Locator {
@@ -399,6 +378,15 @@ impl Manager {
             token: Mint::none(),
         };
         away::outcome(Some(client), &session, &near, session.ask(ask).await?)
+    }
+}
+
+/// What came of making an object.
+fn proxy<P: ObjectProxy, E: DeserializeOwned>(made: Answer) -> Result<P, CallError<E>> {
+    match made {
+        Answer::Value(value) => Ok(typed(value.decode()?)?),
+        Answer::App(error) => Err(CallError::App(error.decode()?)),
+        Answer::Stream(_) => Err(RemoteError::from(RemoteErrorKind::Unexpected).into()),
     }
 }
 

@@ -14,8 +14,9 @@ use crate::error::{CallError, RemoteError, RemoteErrorKind};
 use crate::home::Home;
 use crate::id::{ManagerId, Method, MethodId, ObjectId};
 use crate::locator::Locator;
-use crate::object::{Object, ObjectProxy};
+use crate::object::{Answer, Object, ObjectProxy, Outcome};
 use crate::server::{Local, Space};
+use crate::stream::RemoteStream;
 use crate::token::{Caveat, Token};
 use crate::value::{self, Encoded};
 
@@ -142,6 +143,19 @@ impl ProxyBase {
         self.call(method, args).await.map_err(only_remote)
     }
 
+    /// Calls a method that returns a stream. Dropping the stream ends it there.
+    pub async fn call_stream<A, T>(&self, method: &Method, args: &A) -> Result<RemoteStream<T>, RemoteError>
+    where
+        A: Serialize + ?Sized + Sync,
+        T: DeserializeOwned,
+    {
+        self.allows(method)?;
+        match self.encoded(method.id, method.idempotent, Encoded::new(args)?).await? {
+            Answer::Stream(items) => Ok(RemoteStream::new(items)),
+            _ => Err(RemoteError::new(RemoteErrorKind::NoSuchMethod, "it returns a value, and no stream")),
+        }
+    }
+
     /// Calls the method of this name, which need not be known here: the peer's `_callmethod`. Arguments are a
     /// tuple, also for one or none.
     ///
@@ -221,12 +235,7 @@ impl ProxyBase {
         }
     }
 
-    async fn encoded(
-        &self,
-        method: MethodId,
-        idempotent: bool,
-        args: Encoded,
-    ) -> Result<Result<Encoded, Encoded>, RemoteError> {
+    async fn encoded(&self, method: MethodId, idempotent: bool, args: Encoded) -> Outcome {
         match &self.0.place {
             Place::Home(home) => home.call(&self.0.locator.token, method, args).await,
             Place::Away(away) => away.call(&self.0.locator, method, idempotent, args).await,
@@ -234,13 +243,14 @@ impl ProxyBase {
         }
     }
 
-    fn result<R: DeserializeOwned, E: DeserializeOwned>(
-        &self,
-        result: Result<Encoded, Encoded>,
-    ) -> Result<R, CallError<E>> {
-        match result {
-            Ok(value) => Ok(value.decode()?),
-            Err(error) => Err(CallError::App(error.decode()?)),
+    fn result<R: DeserializeOwned, E: DeserializeOwned>(&self, answer: Answer) -> Result<R, CallError<E>> {
+        match answer {
+            Answer::Value(value) => Ok(value.decode()?),
+            Answer::App(error) => Err(CallError::App(error.decode()?)),
+            Answer::Stream(_) => {
+                Err(RemoteError::new(RemoteErrorKind::NoSuchMethod, "it returns a stream, and no value")
+                    .into())
+            }
         }
     }
 

@@ -31,6 +31,7 @@ use crate::value::Encoded;
 mod calls;
 mod cell;
 mod connection;
+mod cursor;
 pub(crate) mod listener;
 mod session;
 mod table;

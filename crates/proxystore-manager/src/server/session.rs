@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Space;
 use super::calls::{Calls, Discarded, Known};
+use super::cursor::Cursor;
 use crate::context::Context;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::frame::{Ask, CallNumber, Capability, Item, Payload, Reply, Request};
@@ -37,6 +38,8 @@ struct State {
     /// How often each object was granted, less what was given back.
     holds: HashMap<ObjectId, u64>,
     calls: Calls,
+    /// Streams that it reads, by the number of the call that returned them.
+    streams: HashMap<u64, Arc<Cursor>>,
     /// The last item that was applied.
     seen: u64,
 }
@@ -54,7 +57,17 @@ pub(crate) enum Step {
 struct Aftermath {
     released: Vec<ObjectId>,
     discarded: Vec<Discarded>,
+    /// Dropped with this.
+    streams: Vec<Arc<Cursor>>,
 }
+
+/// What a request brought.
+enum Done {
+    Answer(Answer),
+    Batch(Vec<Encoded>, bool),
+}
+
+type Begun = BoxFuture<'static, Result<Done, RemoteError>>;
 
 impl Session {
     pub(crate) fn new(id: SessionId, space: Arc<Space>) -> Self {
@@ -64,6 +77,7 @@ impl Session {
             ended: false,
             holds: HashMap::new(),
             calls: Calls::default(),
+            streams: HashMap::new(),
             seen: 0,
         };
         Self { id, space, heard: Arc::new(Heard::new()), state: Mutex::new(state) }
@@ -100,6 +114,7 @@ impl Session {
         state.disconnect.cancel();
         after.released.extend(state.holds.drain().map(|(object, _)| object));
         after.discarded = state.calls.end();
+        after.streams.extend(state.streams.drain().map(|(_, stream)| stream));
         drop(state);
         // Holds that came with discarded results were among the released ones.
         after.discarded.iter_mut().for_each(|discarded| discarded.granted.clear());
@@ -171,13 +186,29 @@ impl Session {
         )
     }
 
-    fn finish(&self, number: CallNumber, running: &super::calls::Running, outcome: Outcome) -> Arc<Reply> {
-        let reply = outcome.and_then(|answer| self.reply(answer));
+    fn finish(
+        &self,
+        number: CallNumber,
+        running: &super::calls::Running,
+        outcome: Result<Done, RemoteError>,
+    ) -> Arc<Reply> {
+        let reply = outcome.and_then(|done| match done {
+            Done::Answer(answer) => self.reply(number, answer),
+            Done::Batch(items, last) => self.batch(&items, last),
+        });
         let reply = Arc::new(
             reply.unwrap_or_else(|error| Reply::Remote(error.of_manager(self.space.id).of_call(number))),
         );
-        let discarded = self.state().calls.finish(number, running, reply.clone());
-        self.settle(Aftermath { discarded: discarded.into_iter().collect(), ..Aftermath::default() });
+        let mut state = self.state();
+        let discarded = state.calls.finish(number, running, reply.clone());
+        let streams = if discarded.is_some() { state.streams.remove(&number) } else { None };
+        drop(state);
+        let after = Aftermath {
+            discarded: discarded.into_iter().collect(),
+            streams: streams.into_iter().collect(),
+            ..Aftermath::default()
+        };
+        self.settle(after);
         reply
     }
 
@@ -192,7 +223,10 @@ impl Session {
             state.seen += 1;
             match item {
                 Item::Done(number) => state.calls.done(number),
-                Item::Cancel(number) => after.discarded.extend(state.calls.cancel(number)),
+                Item::Cancel(number) => {
+                    after.discarded.extend(state.calls.cancel(number));
+                    after.streams.extend(state.streams.remove(&number));
+                }
                 Item::Release { object, count } => {
                     if give_back(&mut state.holds, object, count) {
                         after.released.push(object);
@@ -200,8 +234,7 @@ impl Session {
                 }
                 Item::Pin { object, token, millis } => pins.push((object, token, millis)),
                 Item::End => over = true,
-                // Streams are read to their end or dropped with the session.
-                Item::Close { .. } => {}
+                Item::Close { stream } => after.streams.extend(state.streams.remove(&stream)),
             }
         }
         let seen = state.seen;
@@ -223,22 +256,24 @@ impl Session {
         ask: Ask,
         context: Context,
         cancel: CancellationToken,
-    ) -> Result<BoxFuture<'static, Outcome>, RemoteError> {
+    ) -> Result<Begun, RemoteError> {
         let space = self.space.clone();
+        let answer = |outcome: Outcome| outcome.map(Done::Answer);
         let at_once = |outcome: Result<Encoded, RemoteError>| {
-            Ok(std::future::ready(outcome.map(Answer::Value)).boxed())
+            Ok(std::future::ready(outcome.map(Answer::Value).map(Done::Answer)).boxed())
         };
         match ask {
-            Ask::Method { object, token, method, args } => {
-                space.call(object, &token, method, self.receive(args)?, context, cancel)
-            }
+            Ask::Method { object, token, method, args } => Ok(space
+                .call(object, &token, method, self.receive(args)?, context, cancel)?
+                .map(answer)
+                .boxed()),
             Ask::Create { typeid, ctor, args } => {
                 let args = self.receive(args)?;
-                Ok(async move { space.create(&typeid, ctor, args, context, cancel).await }.boxed())
+                Ok(async move { answer(space.create(&typeid, ctor, args, context, cancel).await) }.boxed())
             }
             Ask::GetOrCreate { name, typeid, ctor, args } => {
                 let args = self.receive(args)?;
-                Ok(async move { space.get_or_create(name, &typeid, ctor, args, context, cancel).await }
+                Ok(async move { answer(space.get_or_create(name, &typeid, ctor, args, context, cancel).await) }
                     .boxed())
             }
             Ask::Attach { object, token } => {
@@ -260,8 +295,20 @@ impl Session {
                 space.begin_shutdown();
                 at_once(Encoded::new(&()))
             }
-            Ask::Pull { .. } => {
-                Err(RemoteError::new(RemoteErrorKind::NoSuchMethod, "there is no such stream"))
+            Ask::Pull { stream, max_items, max_bytes } => {
+                let cursor = self.state().streams.get(&stream).cloned();
+                let gone = || RemoteError::new(RemoteErrorKind::NoSuchMethod, "there is no such stream");
+                let cursor = cursor.ok_or_else(gone)?;
+                let (items, bytes) =
+                    (max_items as usize, (max_bytes as usize).min(space.limits.max_frame / 2));
+                Ok(async move {
+                    tokio::select! {
+                        biased;
+                        () = cancel.cancelled() => Err(RemoteErrorKind::Cancelled.into()),
+                        batch = cursor.batch(items, bytes) => batch.map(|(items, last)| Done::Batch(items, last)),
+                    }
+                }
+                .boxed())
             }
         }
     }
@@ -277,27 +324,46 @@ impl Session {
     }
 
     /// A result that goes out: the session holds its references from now on.
-    fn reply(&self, answer: Answer) -> Result<Reply, RemoteError> {
-        let (encoded, reply): (_, fn(Payload) -> Reply) = match answer {
-            Answer::Value(encoded) => (encoded, Reply::Value),
-            Answer::App(encoded) => (encoded, Reply::App),
-            Answer::Stream(_) => {
-                return Err(RemoteError::new(
-                    RemoteErrorKind::NoSuchMethod,
-                    "streams cannot be read over a session",
-                ));
+    fn reply(&self, number: CallNumber, answer: Answer) -> Result<Reply, RemoteError> {
+        match answer {
+            Answer::Value(encoded) => Ok(Reply::Value(self.payload(&[encoded])?)),
+            Answer::App(encoded) => Ok(Reply::App(self.payload(&[encoded])?)),
+            Answer::Stream(items) => {
+                let mut state = self.state();
+                if state.streams.len() >= self.space.limits.max_calls {
+                    return Err(RemoteError::new(
+                        RemoteErrorKind::Overloaded,
+                        "too many streams of this session",
+                    ));
+                }
+                if !state.ended {
+                    state.streams.insert(number, Arc::new(Cursor::new(items)));
+                }
+                Ok(Reply::Stream(number))
             }
-        };
-        if encoded.bytes.len() > self.space.limits.max_frame {
-            let why = format!(
-                "a result of {} bytes, and {} is the limit",
-                encoded.bytes.len(),
-                self.space.limits.max_frame
-            );
+        }
+    }
+
+    fn batch(&self, items: &[Encoded], last: bool) -> Result<Reply, RemoteError> {
+        let payload = self.payload(items)?;
+        let sizes = items.iter().map(|item| (item.bytes.len() as u32, item.proxies.len() as u32)).collect();
+        Ok(Reply::Batch { items: sizes, payload, last })
+    }
+
+    fn payload(&self, values: &[Encoded]) -> Result<Payload, RemoteError> {
+        let (size, max) =
+            (values.iter().map(|value| value.bytes.len()).sum::<usize>(), self.space.limits.max_frame);
+        if size > max {
+            let why = format!("a result of {size} bytes, and {max} is the limit");
             return Err(RemoteError::new(RemoteErrorKind::TooLarge, why));
         }
-        let capabilities = encoded.proxies.iter().map(|proxy| self.grant(proxy)).collect();
-        Ok(reply(Payload { bytes: encoded.bytes, capabilities }))
+        let bytes = match values {
+            [value] => value.bytes.clone(),
+            values => values.iter().flat_map(|value| value.bytes.iter().copied()).collect(),
+        };
+        let capabilities =
+            values.iter().flat_map(|value| &value.proxies).map(|proxy| self.grant(proxy)).collect();
+        Ok(Payload { bytes, capabilities })
     }
 
     /// `proxy` is alive, so its object is in the table.

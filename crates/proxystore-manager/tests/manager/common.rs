@@ -27,6 +27,10 @@ impl std::fmt::Display for Counter {
 }
 
 impl Counter {
+    pub fn at(count: i64) -> Self {
+        Self { count, children: Vec::new() }
+    }
+
     pub fn with(child: CounterProxy) -> Self {
         Self { count: 0, children: vec![child] }
     }

@@ -7,3 +7,4 @@ mod hostile;
 mod interfaces;
 mod lifetimes;
 mod processes;
+mod streams;
