@@ -1,12 +1,12 @@
 //! A method, as proxies have it.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::ToTokens;
+use quote::{ToTokens, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{
-    Attribute, Error, FnArg, GenericArgument, Pat, PatType, PathArguments, ReceiverKind, Result, ReturnType, Safety,
-    Signature, Type,
+    Attribute, Error, FnArg, GenericArgument, Pat, PatType, PathArguments, ReceiverKind, Result, ReturnType,
+    Safety, Signature, Type,
 };
 
 use crate::options::Marks;
@@ -30,9 +30,10 @@ pub(crate) struct Arg {
 }
 
 /// What a method returns.
-pub(crate) enum Returns {
-    Value(Type),
-    Result(Type, Type),
+pub(crate) struct Returns {
+    pub(crate) value: Type,
+    /// If it returns a `Result`.
+    pub(crate) error: Option<Type>,
 }
 
 /// A method that proxies have.
@@ -56,16 +57,26 @@ pub(crate) struct Method {
 
 impl Method {
     /// Reads a method and takes our attributes off it. `None` if proxies do not have it.
-    pub(crate) fn read(attributes: &mut Vec<Attribute>, signature: &Signature, object: Object<'_>) -> Result<Option<Self>> {
+    pub(crate) fn read(
+        attributes: &mut Vec<Attribute>,
+        signature: &Signature,
+        object: Object<'_>,
+    ) -> Result<Option<Self>> {
         let marks = Marks::take(attributes)?;
         let Some(access) = access(signature, &marks)? else {
             return match marks.of_calls() {
                 None => Ok(None),
-                Some(span) => Err(Error::new(span, "proxies do not have this function: a mark of a method says nothing here")),
+                Some(span) => Err(Error::new(
+                    span,
+                    "proxies do not have this function: a mark of a method says nothing here",
+                )),
             };
         };
         if let Safety::Unsafe(token) = &signature.safety {
-            return Err(Error::new(token.span, "a proxy cannot promise what an `unsafe fn` asks of its caller"));
+            return Err(Error::new(
+                token.span,
+                "a proxy cannot promise what an `unsafe fn` asks of its caller",
+            ));
         }
         if let Some(parameter) = signature.generics.params.first() {
             let why = "a method of an object has no generic parameters: a proxy calls one function";
@@ -77,7 +88,10 @@ impl Method {
             None => (signature.ident.unraw().to_string(), signature.ident.span()),
         };
         if name.0.starts_with("__") {
-            return Err(Error::new(name.1, "names that begin with `__` are taken: `#[rename = \"…\"]` the method"));
+            return Err(Error::new(
+                name.1,
+                "names that begin with `__` are taken: `#[rename = \"…\"]` the method",
+            ));
         }
         let having = |names: &[&str]| {
             let wanted = |attribute: &&Attribute| names.iter().any(|name| attribute.path().is_ident(name));
@@ -118,9 +132,10 @@ fn access(signature: &Signature, marks: &Marks) -> Result<Option<Access>> {
         },
     };
     match (access, marks.cancel, marks.idempotent) {
-        (Access::Shared, Some(span), _) => {
-            Err(Error::new(span, "a `&self` method ends anyway when nobody waits: `#[cancel]` is for `&mut self`"))
-        }
+        (Access::Shared, Some(span), _) => Err(Error::new(
+            span,
+            "a `&self` method ends anyway when nobody waits: `#[cancel]` is for `&mut self`",
+        )),
         (Access::Create, Some(span), _) | (Access::Create, _, Some(span)) => {
             Err(Error::new(span, "this mark is for methods, not for constructors"))
         }
@@ -140,22 +155,31 @@ fn args(signature: &Signature, object: Object<'_>) -> Result<(Vec<Arg>, Option<u
         if !is_context(&input.ty) {
             args.push(arg(input, object)?);
         } else if context.replace(at).is_some() {
-            return Err(Error::new_spanned(&input.ty, "the context is one: a second parameter says nothing new"));
+            return Err(Error::new_spanned(
+                &input.ty,
+                "the context is one: a second parameter says nothing new",
+            ));
         }
     }
     match args.get(12) {
-        Some(arg) => Err(Error::new(arg.name.span(), "a method has at most 12 arguments: make them a struct")),
+        Some(arg) => {
+            Err(Error::new(arg.name.span(), "a method has at most 12 arguments: make them a struct"))
+        }
         None => Ok((args, context)),
     }
 }
 
 fn arg(input: &PatType, object: Object<'_>) -> Result<Arg> {
     let Pat::Ident(pattern) = &*input.pat else {
-        return Err(Error::new_spanned(&input.pat, "an argument of a proxy has a name: take it apart inside"));
+        return Err(Error::new_spanned(
+            &input.pat,
+            "an argument of a proxy has a name: take it apart inside",
+        ));
     };
     let (ty, lent) = match &*input.ty {
         Type::Reference(reference) if let Some(mutability) = &reference.mutability => {
-            let why = "arguments travel as copies, so a change would be lost: take a value and return the new one";
+            let why =
+                "arguments travel as copies, so a change would be lost: take a value and return the new one";
             return Err(Error::new_spanned(mutability, why));
         }
         Type::Reference(reference) if reference.lifetime.is_none() => (&*reference.elem, true),
@@ -175,8 +199,10 @@ fn is_context(ty: &Type) -> bool {
 fn returns(signature: &Signature, access: Access, object: Object<'_>) -> Result<Returns> {
     let made = "a constructor returns `Self` or `Result<Self, E>`";
     let ty = match &signature.output {
-        ReturnType::Default if access == Access::Create => return Err(Error::new(signature.ident.span(), made)),
-        ReturnType::Default => return Ok(Returns::Value(syn::parse_quote!(()))),
+        ReturnType::Default if access == Access::Create => {
+            return Err(Error::new(signature.ident.span(), made));
+        }
+        ReturnType::Default => return Ok(Returns { value: syn::parse_quote!(()), error: None }),
         ReturnType::Type(_, ty) => &**ty,
     };
     let result = result(ty)?;
@@ -193,7 +219,7 @@ fn returns(signature: &Signature, access: Access, object: Object<'_>) -> Result<
     } else {
         travels(value, object, why)?
     };
-    Ok(error.map_or(Returns::Value(value.clone()), |error| Returns::Result(value, error)))
+    Ok(Returns { value, error })
 }
 
 /// The two types of a `Result`.
@@ -214,7 +240,8 @@ impl Arg {
     /// As it travels.
     pub(crate) fn owned(&self) -> TokenStream {
         let ty = &self.ty;
-        if self.lent { tokens!(<#ty as ::std::borrow::ToOwned>::Owned) } else { ty.to_token_stream() }
+        let owned = quote_spanned!(here(ty)=> <#ty as ::std::borrow::ToOwned>::Owned);
+        if self.lent { owned } else { ty.to_token_stream() }
     }
 
     /// As the proxy's method takes it.
@@ -224,26 +251,32 @@ impl Arg {
         tokens!(#name: #and #ty)
     }
 
-    /// From the parameter of the proxy's method to what travels.
+    /// From what the proxy's method takes to what travels.
     pub(crate) fn own(&self) -> TokenStream {
-        let name = &self.name;
-        if self.lent { tokens!(::std::borrow::ToOwned::to_owned(#name)) } else { tokens!(#name) }
+        let (name, ty) = (&self.name, &self.ty);
+        let owned = quote_spanned!(here(ty)=> <#ty as ::std::borrow::ToOwned>::to_owned(#name));
+        if self.lent { owned } else { tokens!(#name) }
     }
 
-    /// From what travels to the parameter of the object's method.
+    /// From what travels to what the object's method takes.
     pub(crate) fn lend(&self) -> TokenStream {
         let name = &self.name;
-        let and = self.lent.then(|| tokens!(&));
-        tokens!(#and #name)
+        if self.lent { tokens!(&#name) } else { tokens!(#name) }
     }
+}
+
+/// Our names, at the place of something of the source: messages point there.
+pub(crate) fn here(place: &impl Spanned) -> Span {
+    Span::mixed_site().located_at(place.span())
 }
 
 impl Returns {
     /// What the method returns.
     pub(crate) fn ty(&self) -> TokenStream {
-        match self {
-            Self::Value(ty) => ty.to_token_stream(),
-            Self::Result(value, error) => tokens!(::core::result::Result<#value, #error>),
+        let Self { value, error } = self;
+        match error {
+            Some(error) => tokens!(::core::result::Result<#value, #error>),
+            None => value.to_token_stream(),
         }
     }
 }

@@ -27,12 +27,15 @@ impl Options {
                     options.typeid.replace(typeid(&pair.value)?).is_some()
                 }
                 Meta::NameValue(pair) if pair.path.is_ident("crate") => {
-                    options.home.replace(text(&pair.value)?.parse()?).is_some()
+                    options.home.replace(path(&pair.value)?).is_some()
                 }
                 Meta::Path(path) if path.is_ident("value") => options.value.replace(path.span()).is_some(),
-                Meta::Path(path) if path.is_ident("display") => options.display.replace(path.span()).is_some(),
+                Meta::Path(path) if path.is_ident("display") => {
+                    options.display.replace(path.span()).is_some()
+                }
                 _ => {
-                    let why = "unknown option; there are `typeid = \"…\"`, `value`, `display` and `crate = \"…\"`";
+                    let why =
+                        "unknown option; there are `typeid = \"…\"`, `value`, `display` and `crate = \"…\"`";
                     return Err(Error::new_spanned(&meta, why));
                 }
             };
@@ -77,12 +80,16 @@ impl Marks {
             Some("idempotent") => &mut self.idempotent,
             Some("cancel") => &mut self.cancel,
             Some("rename") => {
-                let again = self.rename.replace(name(&attribute.meta.require_name_value()?.value)?).is_some();
-                return once(again, span);
+                let Meta::NameValue(pair) = &attribute.meta else {
+                    return Err(Error::new_spanned(&attribute.meta, "write `rename = \"…\"`"));
+                };
+                return once(self.rename.replace(name(&pair.value)?).is_some(), span);
             }
             _ => return Ok(false),
         };
-        attribute.meta.require_path_only()?;
+        if !matches!(attribute.meta, Meta::Path(_)) {
+            return Err(Error::new_spanned(&attribute.meta, "this mark stands alone"));
+        }
         once(flag.replace(span).is_some(), span)
     }
 
@@ -110,6 +117,13 @@ fn typeid(value: &Expr) -> Result<LitStr> {
         1..=128 => Ok(text.clone()),
         _ => Err(Error::new(text.span(), "a typeid has 1 to 128 bytes")),
     }
+}
+
+fn path(value: &Expr) -> Result<Path> {
+    let text = text(value)?;
+    text.parse().map_err(|_| {
+        Error::new(text.span(), "the path of a crate stands here, such as `proxystore::manager`")
+    })
 }
 
 fn name(value: &Expr) -> Result<LitStr> {

@@ -35,12 +35,15 @@ fn named(tokens: TokenStream, object: Object<'_>, why: &str) -> Result<TokenStre
     for token in tokens {
         let after = std::mem::take(&mut lifetime);
         match token {
-            TokenTree::Ident(ident) if after && ident != "static" => return Err(Error::new(ident.span(), why)),
+            TokenTree::Ident(ident) if after && ident != "static" => {
+                return Err(Error::new(ident.span(), why));
+            }
             TokenTree::Ident(ident) if ident == "impl" => return Err(Error::new(ident.span(), why)),
             TokenTree::Ident(ident) if ident == "Self" => match object {
                 Object::Known(name) => result.extend(with_place(name, &ident)),
                 Object::Any => {
-                    let why = "an interface does not know its objects: write the name of a type instead of `Self`";
+                    let why =
+                        "an interface does not know its objects: write the name of a type instead of `Self`";
                     return Err(Error::new(ident.span(), why));
                 }
             },
