@@ -20,8 +20,9 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::auth::AuthKey;
+use crate::builder::Builder;
 use crate::limits::Limits;
-use crate::manager::{Builder, Manager};
+use crate::manager::Manager;
 
 /// Tells a process that it is a child.
 const FLAG: &str = "PROXYSTORE_MANAGER_CHILD";

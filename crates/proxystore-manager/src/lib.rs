@@ -41,6 +41,7 @@
 mod address;
 mod auth;
 mod away;
+mod builder;
 mod child;
 mod client;
 mod context;
@@ -66,12 +67,13 @@ mod wire;
 
 pub use address::Address;
 pub use auth::AuthKey;
+pub use builder::Builder;
 pub use child::child_hook;
 pub use context::Context;
 pub use error::{CallError, RemoteError, RemoteErrorKind};
 pub use id::{Access, ManagerId, Method, MethodId, ObjectId};
 pub use limits::Limits;
-pub use manager::{Builder, Manager};
+pub use manager::Manager;
 pub use object::{Answer, Call, Created, Interface, Object, ObjectProxy, Outcome, Remote};
 pub use proxy::ProxyBase;
 pub use registry::trust;

@@ -1,8 +1,6 @@
 //! A manager, as those who run one and those who connect to one hold it.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -15,18 +13,18 @@ use tokio::sync::Semaphore;
 use crate::address::Address;
 use crate::auth::AuthKey;
 use crate::away;
+use crate::builder::Builder;
 use crate::child::Process;
 use crate::client::{Client, Dialer, Stream, dialer};
 use crate::error::{CallError, RemoteError, RemoteErrorKind};
 use crate::frame::{Ask, Payload};
 use crate::home::Home;
 use crate::id::{ManagerId, Method, ObjectId};
-use crate::limits::Limits;
 use crate::locator::Locator;
 use crate::object::{Answer, Object, ObjectProxy, Outcome};
 use crate::proxy::ProxyBase;
 use crate::registry;
-use crate::server::{ObjectInfo, Space, Stats, Type, listener, serve};
+use crate::server::{ObjectInfo, Space, Stats, serve};
 use crate::token::Mint;
 use crate::value::Encoded;
 
@@ -51,93 +49,6 @@ struct Running(Arc<Space>);
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.close();
-    }
-}
-
-/// What a manager will have: see [`Manager::builder`].
-#[derive(Default)]
-pub struct Builder {
-    types: HashMap<&'static str, Type>,
-    identity: Option<Vec<u8>>,
-    key: Option<AuthKey>,
-    limits: Limits,
-}
-
-impl Builder {
-    /// Lets clients create objects of type `T`. Objects that are only hosted or returned need no registration.
-    /// The last of several types with the same typeid counts.
-    #[must_use]
-    pub fn register<T: Object>(mut self) -> Self {
-        let kind = Type::of::<T>();
-        self.types.insert(kind.typeid, kind);
-        self
-    }
-
-    /// The secret that clients must know. A random one otherwise: see [`Manager::authkey`].
-    #[must_use]
-    pub fn authkey(mut self, key: AuthKey) -> Self {
-        self.key = Some(key);
-        self
-    }
-
-    /// Bytes that the manager's id is made of, so that it is the same after a restart. Random otherwise.
-    #[must_use]
-    pub fn identity(mut self, identity: impl Into<Vec<u8>>) -> Self {
-        self.identity = Some(identity.into());
-        self
-    }
-
-    /// What it allows.
-    #[must_use]
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// A manager in this process, which nobody else reaches. `Unsupported` outside a tokio runtime.
-    pub fn in_process(self) -> Result<Manager> {
-        let types = self.types.clone();
-        tokio::runtime::Handle::try_current().map_err(|_| {
-            Error::new(ErrorKind::Unsupported, "a manager needs a tokio runtime, and there is none here")
-                .hint("call it from a task, or inside `#[tokio::main]`")
-        })?;
-        let (limits, key, identity) = self.orders()?;
-        let space = Space::new(ManagerId::of(&identity), key, types, limits)?;
-        Ok(Manager(Place::Home(Arc::new(Running(space)))))
-    }
-
-    /// What a manager is made of, beside its types.
-    pub(crate) fn orders(self) -> Result<(Limits, AuthKey, Vec<u8>)> {
-        let identity = match self.identity {
-            Some(identity) => identity,
-            None => crate::mac::random::<32>()?.to_vec(),
-        };
-        Ok((self.limits, self.key.map_or_else(AuthKey::random, Ok)?, identity))
-    }
-
-    /// A manager in this process that listens at `address`: `unix:/path`. Dropping the future leaves nothing that
-    /// listens.
-    pub async fn serve(self, address: &str) -> Result<Manager> {
-        let address = address.parse()?;
-        let manager = self.in_process()?;
-        if let Place::Home(running) = &manager.0 {
-            listener::listen(&running.0, address).await?;
-        }
-        Ok(manager)
-    }
-
-    /// As [`serve`](Self::serve), at a socket in a fresh directory of its own below the temporary directory.
-    pub async fn serve_anywhere(self) -> Result<Manager> {
-        let name = format!("proxystore-{}", crate::hex::write(&crate::mac::random::<8>()?));
-        let path: PathBuf = std::env::temp_dir().join(name).join("manager");
-        self.serve(&Address::Unix(path).to_string()).await
-    }
-}
-
-impl fmt::Debug for Builder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let types: Vec<_> = self.types.keys().collect();
-        f.debug_struct("Builder").field("types", &types).field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 
@@ -183,6 +94,10 @@ impl Manager {
         }
     }
 
+    pub(crate) fn of(space: Arc<Space>) -> Self {
+        Self(Place::Home(Arc::new(Running(space))))
+    }
+
     async fn dial(dialer: Dialer, addresses: Arc<[Address]>, key: AuthKey) -> Result<Self> {
         let client = Client::new(dialer, addresses, key.clone(), None);
         let session = client.session().await?;
@@ -204,7 +119,7 @@ impl Manager {
         Ok(())
     }
 
-    fn home(&self) -> Result<&Arc<Space>> {
+    pub(crate) fn home(&self) -> Result<&Arc<Space>> {
         match &self.0 {
             Place::Home(running) => Ok(&running.0),
             Place::Away(_) | Place::Child(..) => {

@@ -350,14 +350,18 @@ impl Space {
 
 /// Looks after leases and pins until the manager stops.
 async fn sweep(space: std::sync::Weak<Space>, lease: Duration, stopping: CancellationToken) {
-    let mut tick =
-        tokio::time::interval((lease / 8).clamp(Duration::from_millis(10), Duration::from_millis(500)));
+    let period = (lease / 8).clamp(Duration::from_millis(10), Duration::from_millis(500));
     loop {
+        let before = Instant::now();
         tokio::select! {
             () = stopping.cancelled() => return,
-            _ = tick.tick() => {}
+            () = tokio::time::sleep(period) => {}
         }
         let Some(space) = space.upgrade() else { return };
+        // Who was stopped or starved has heard of nobody: what clients said meanwhile is still to be read.
+        if before.elapsed() > period + lease / 4 {
+            space.sessions().values().for_each(|session| session.heard.mark());
+        }
         space.expire();
     }
 }

@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 #[derive(Debug, Default, Serialize)]
-pub struct Counter {
+pub(crate) struct Counter {
     count: i64,
     #[serde(skip)]
     children: Vec<CounterProxy>,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub struct Overflow(pub i64);
+pub(crate) struct Overflow(pub(crate) i64);
 
 impl std::fmt::Display for Overflow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -27,11 +27,11 @@ impl std::fmt::Display for Counter {
 }
 
 impl Counter {
-    pub fn at(count: i64) -> Self {
+    pub(crate) fn at(count: i64) -> Self {
         Self { count, children: Vec::new() }
     }
 
-    pub fn with(child: CounterProxy) -> Self {
+    pub(crate) fn with(child: CounterProxy) -> Self {
         Self { count: 0, children: vec![child] }
     }
 }
@@ -136,18 +136,18 @@ impl Counter {
     fn audit(&self) {}
 }
 
-pub fn limits() -> Limits {
+pub(crate) fn limits() -> Limits {
     Limits { lease: Duration::from_millis(400), grace: Duration::from_millis(200), ..Limits::default() }
 }
 
 /// A manager, and one client of it in the same process that does not know that.
-pub async fn pair() -> (Manager, Manager) {
+pub(crate) async fn pair() -> (Manager, Manager) {
     let manager = Manager::builder().register::<Counter>().limits(limits()).in_process().unwrap();
     let client = client(&manager).await;
     (manager, client)
 }
 
-pub async fn client(manager: &Manager) -> Manager {
+pub(crate) async fn client(manager: &Manager) -> Manager {
     let key = manager.authkey().unwrap();
     let manager = manager.clone();
     let open = move || {
@@ -162,7 +162,7 @@ pub async fn client(manager: &Manager) -> Manager {
 }
 
 /// Waits until the manager has so many objects.
-pub async fn objects(manager: &Manager, count: usize) {
+pub(crate) async fn objects(manager: &Manager, count: usize) {
     let same = async {
         while manager.stats().await.unwrap().objects != count {
             tokio::time::sleep(Duration::from_millis(5)).await;
