@@ -92,10 +92,11 @@ impl Proxy {
         let types = method.args.iter().map(|arg| arg.owned());
         let args = quote_spanned!(here(&method.ident)=> let (#(#names,)*) = call.args::<(#(#types,)*)>()?;);
         let run = self.run(method);
-        let Returns { value, error } = &method.returns;
+        let Returns { value, error, is_stream } = &method.returns;
         let answer = match (method.access, error) {
             (Access::Create, None) => tokens!(call.created(result)),
             (Access::Create, Some(error)) => tokens!(call.created_result::<#object, #error>(result)),
+            _ if *is_stream => quote_spanned!(here(&method.ident)=> call.stream(result)),
             (_, None) => tokens!(call.value::<#value>(&result)),
             (_, Some(error)) => tokens!(call.result::<#value, #error>(&result)),
         };

@@ -6,7 +6,7 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{
     Attribute, Error, FnArg, GenericArgument, Pat, PatType, PathArguments, ReceiverKind, Result, ReturnType,
-    Safety, Signature, Type,
+    Safety, Signature, Type, TypeParamBound,
 };
 
 use crate::options::Marks;
@@ -31,9 +31,11 @@ pub(crate) struct Arg {
 
 /// What a method returns.
 pub(crate) struct Returns {
+    /// The value, or one item of the stream.
     pub(crate) value: Type,
     /// If it returns a `Result`.
     pub(crate) error: Option<Type>,
+    pub(crate) is_stream: bool,
 }
 
 /// A method that proxies have.
@@ -202,12 +204,19 @@ fn returns(signature: &Signature, access: Access, object: Object<'_>) -> Result<
         ReturnType::Default if access == Access::Create => {
             return Err(Error::new(signature.ident.span(), made));
         }
-        ReturnType::Default => return Ok(Returns { value: syn::parse_quote!(()), error: None }),
+        ReturnType::Default => {
+            return Ok(Returns { value: syn::parse_quote!(()), error: None, is_stream: false });
+        }
         ReturnType::Type(_, ty) => &**ty,
     };
-    let result = result(ty)?;
-    let why = "results travel between processes: return an owned type with a name";
-    let (value, error) = match result {
+    let why =
+        "results travel between processes: return an owned type with a name, or `impl Stream<Item = T>`";
+    if access != Access::Create
+        && let Some(item) = item(ty)?
+    {
+        return Ok(Returns { value: travels(item, object, why)?, error: None, is_stream: true });
+    }
+    let (value, error) = match result(ty)? {
         Some((value, error)) => (value, Some(travels(error, object, why)?)),
         None => (ty, None),
     };
@@ -219,7 +228,36 @@ fn returns(signature: &Signature, access: Access, object: Object<'_>) -> Result<
     } else {
         travels(value, object, why)?
     };
-    Ok(Returns { value, error })
+    Ok(Returns { value, error, is_stream: false })
+}
+
+/// `T` of `impl Stream<Item = T>`.
+fn item(ty: &Type) -> Result<Option<&Type>> {
+    let Type::ImplTrait(ty) = ty else { return Ok(None) };
+    let streams = ty.bounds.iter().filter_map(|bound| match bound {
+        TypeParamBound::Trait(bound) => bound.path.segments.last().filter(|last| last.ident == "Stream"),
+        _ => None,
+    });
+    let Some(stream) = streams.last() else { return Ok(None) };
+    let is_free = ty.bounds.iter().any(|bound| match bound {
+        TypeParamBound::PreciseCapture(_) => true,
+        TypeParamBound::Lifetime(lifetime) => lifetime.ident == "static",
+        _ => false,
+    });
+    if !is_free {
+        let why = "a stream outlives its call, so it borrows nothing: add `+ use<>`, in a trait `+ 'static`";
+        return Err(Error::new_spanned(ty, why));
+    }
+    let item = match &stream.arguments {
+        PathArguments::AngleBracketed(arguments) => {
+            arguments.args.iter().find_map(|argument| match argument {
+                GenericArgument::AssocType(item) if item.ident == "Item" => Some(&item.ty),
+                _ => None,
+            })
+        }
+        _ => None,
+    };
+    item.map(Some).ok_or_else(|| Error::new_spanned(stream, "write what it consists of: `Stream<Item = T>`"))
 }
 
 /// The two types of a `Result`.
@@ -273,7 +311,7 @@ pub(crate) fn here(place: &impl Spanned) -> Span {
 impl Returns {
     /// What the method returns.
     pub(crate) fn ty(&self) -> TokenStream {
-        let Self { value, error } = self;
+        let Self { value, error, .. } = self;
         match error {
             Some(error) => tokens!(::core::result::Result<#value, #error>),
             None => value.to_token_stream(),

@@ -173,19 +173,31 @@ impl Proxy {
         let entry = self.entry(method);
         let parameters = args.iter().map(|arg| arg.parameter());
         let names = args.iter().map(|arg| &arg.name);
-        let Returns { value, error } = returns;
-        let (failure, call) = match error {
-            None => (tokens!(#home::RemoteError), quote_spanned!(here(ident)=> call_plain::<_, #value>)),
-            Some(error) => {
-                (tokens!(#home::CallError<#error>), quote_spanned!(here(ident)=> call::<_, #value, #error>))
-            }
+        let Returns { value, error, is_stream } = returns;
+        let (result, failure, call) = match error {
+            _ if *is_stream => (
+                tokens!(#home::RemoteStream<#value>),
+                tokens!(#home::RemoteError),
+                quote_spanned!(here(ident)=> call_stream::<_, #value>),
+            ),
+            None => (
+                value.to_token_stream(),
+                tokens!(#home::RemoteError),
+                quote_spanned!(here(ident)=> call_plain::<_, #value>),
+            ),
+            Some(error) => (
+                value.to_token_stream(),
+                tokens!(#home::CallError<#error>),
+                quote_spanned!(here(ident)=> call::<_, #value, #error>),
+            ),
         };
         let call = quote_spanned!(here(ident)=> self.0.#call(method, &(#(#names,)*)).await);
-        let direct = self.is_known.then(|| self.direct(method));
+        // The items of a stream are encoded at home, too.
+        let direct = (self.is_known && !is_stream).then(|| self.direct(method));
         tokens! {
             #(#cfg)*
             #docs
-            pub async fn #ident(&self, #(#parameters),*) -> ::core::result::Result<#value, #failure> {
+            pub async fn #ident(&self, #(#parameters),*) -> ::core::result::Result<#result, #failure> {
                 let method = const { &#entry };
                 #direct
                 #call

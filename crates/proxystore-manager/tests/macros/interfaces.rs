@@ -1,5 +1,7 @@
 //! Interfaces: proxies of a trait, and the types behind them.
 
+use futures_util::StreamExt;
+use futures_util::stream::{self, Stream};
 use proxystore_manager::{
     CallError, Context, Manager, Object, ObjectProxy, RemoteError, RemoteErrorKind, interface,
 };
@@ -31,6 +33,8 @@ mod api {
         fn describe(&self, context: &Context, prefix: &str) -> String;
 
         async fn fork(&self, context: &Context) -> Result<CounterApiProxy, RemoteError>;
+
+        fn down(&self) -> impl Stream<Item = i64> + Send + 'static;
 
         #[hidden]
         fn reset(&mut self);
@@ -76,6 +80,10 @@ impl CounterApi for Small {
         context.host(Self(self.0))
     }
 
+    fn down(&self) -> impl Stream<Item = i64> + Send + 'static {
+        stream::iter((0..i64::from(self.0)).rev())
+    }
+
     fn reset(&mut self) {
         self.0 = 0;
     }
@@ -91,6 +99,8 @@ async fn a_type_is_reached_through_the_proxy_of_its_trait() {
         assert_eq!(counter.get().await, Ok(42));
         assert_eq!(counter.describe("n = ").await.as_deref(), Ok("n = 42"));
         assert_eq!(counter.base().display().await, "Small(42)");
+        let down: Vec<_> = counter.down().await.unwrap().take(2).collect().await;
+        assert_eq!(down, [Ok(41), Ok(40)]);
         let fork = counter.fork().await.unwrap();
         assert_eq!(fork.add(1).await, Ok(43));
         assert_eq!(counter.get().await, Ok(42));
@@ -136,6 +146,10 @@ impl CounterApi for Big {
 
     async fn fork(&self, context: &Context) -> Result<CounterApiProxy, RemoteError> {
         context.host(Self(self.0))
+    }
+
+    fn down(&self) -> impl Stream<Item = i64> + Send + 'static {
+        stream::empty()
     }
 
     fn reset(&mut self) {}

@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures_util::TryStreamExt;
+use futures_util::stream::{self, Stream};
 use proxystore_manager::{
-    Access, CallError, Context, Manager, Object, ObjectProxy, Remote, RemoteError, RemoteErrorKind, object,
+    Access, CallError, Context, Manager, Object, ObjectProxy, Remote, RemoteError, RemoteErrorKind,
+    RemoteStream, object,
 };
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +87,14 @@ impl Shelf {
             count += other.count().await?;
         }
         Ok(count)
+    }
+
+    fn each(&self) -> impl Stream<Item = String> + use<> {
+        stream::iter(self.books.clone())
+    }
+
+    async fn taken(&mut self, count: &usize) -> impl Stream<Item = String> + Send + use<> {
+        stream::iter(self.books.split_off(*count))
     }
 
     /// Arguments with the names that the generated code uses for itself.
@@ -188,6 +199,18 @@ async fn objects_come_and_go_as_proxies() {
         let second: ShelfProxy = shelf.split(1).await.unwrap();
         assert_eq!(second.all().await, Ok(books(&["b", "c"])));
         assert_eq!(shelf.with(vec![second.clone(), second]).await, Ok(5));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stream_comes_item_by_item() {
+    on_both(async |manager| {
+        let shelf = ShelfProxy::create(&manager, books(&["a", "b", "c"])).await.unwrap();
+        let each: RemoteStream<String> = shelf.each().await.unwrap();
+        assert_eq!(shelf.taken(&1).await.unwrap().try_collect::<Vec<_>>().await, Ok(books(&["b", "c"])));
+        assert_eq!(each.try_collect::<Vec<_>>().await, Ok(books(&["a", "b", "c"])));
+        assert_eq!(shelf.all().await, Ok(books(&["a"])));
     })
     .await;
 }
