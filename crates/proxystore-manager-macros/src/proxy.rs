@@ -48,7 +48,7 @@ impl Proxy {
             _ => self.call(method),
         });
         let doc = format!(
-            "A proxy of [`{name}`]: cheap to clone, serializable in any format, equal to those of the same object."
+            "A proxy of `{name}`: cheap to clone, serializable in any format, equal to those of the same object."
         );
         let object = self.is_known.then(|| {
             tokens! {

@@ -21,7 +21,8 @@ impl Object<'_> {
     }
 }
 
-/// The type with a name instead of `Self`, which means the proxy where the type goes. `why` says what must not be in it.
+/// The type with a name instead of `Self`, which means the proxy where the type goes. `why` is the message about what
+/// must not be in it.
 pub(crate) fn travels(ty: &Type, object: Object<'_>, why: &str) -> Result<Type> {
     if let Type::Infer(_) = ty {
         return Err(Error::new_spanned(ty, why));
