@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use crate::error::RemoteError;
 use crate::object::Object;
@@ -17,24 +16,18 @@ pub struct Context(Arc<Inner>);
 
 struct Inner {
     space: Arc<Space>,
-    deadline: Option<Instant>,
     undo: Mutex<Vec<Undo>>,
 }
 
 impl Context {
-    pub(crate) fn new(space: Arc<Space>, deadline: Option<Instant>) -> Self {
-        Self(Arc::new(Inner { space, deadline, undo: Mutex::default() }))
+    pub(crate) fn new(space: Arc<Space>) -> Self {
+        Self(Arc::new(Inner { space, undo: Mutex::default() }))
     }
 
     /// Makes `object` one that proxies reach. It lives as long as somebody has a proxy, or an object does.
     /// `Overloaded` if the manager has as many objects as it may.
     pub fn host<T: Object>(&self, object: T) -> Result<T::Proxy, RemoteError> {
         self.0.space.host(object)
-    }
-
-    /// When the caller stops waiting, if it said so.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.0.deadline
     }
 
     /// Runs `undo` if the result of this call reaches nobody: the caller was cancelled, or its session ended. So a
@@ -51,6 +44,6 @@ impl Context {
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").field("deadline", &self.0.deadline).finish_non_exhaustive()
+        f.debug_struct("Context").finish_non_exhaustive()
     }
 }

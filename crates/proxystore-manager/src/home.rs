@@ -48,7 +48,7 @@ impl Home {
     /// By name or number: through the codec, as any other call.
     pub(crate) async fn call(&self, token: &Token, method: MethodId, args: Encoded) -> Outcome {
         let cancel = CancellationToken::new();
-        let context = Context::new(self.space.clone(), None);
+        let context = Context::new(self.space.clone());
         let object = self.local.object();
         let call = self.space.call(object, token, method, args, context.clone(), cancel.clone())?;
         run(call, context, cancel).await
@@ -70,7 +70,7 @@ impl Home {
         let Self { space, local } = self.clone();
         Box::pin(async move {
             let cancel = CancellationToken::new();
-            let context = Context::new(space, None);
+            let context = Context::new(space);
             let given = context.clone();
             let call = begin(local, method, cancel.clone(), move |guard| {
                 body(Direct(guard, std::marker::PhantomData), given)
@@ -83,7 +83,7 @@ impl Home {
     pub(crate) async fn create(space: &Arc<Space>, typeid: &str, ctor: MethodId, args: Encoded) -> Outcome {
         let cancel = CancellationToken::new();
         let _guard = cancel.clone().drop_guard();
-        let context = Context::new(space.clone(), None);
+        let context = Context::new(space.clone());
         space.create(typeid, ctor, args, context, cancel).await
     }
 
@@ -97,7 +97,7 @@ impl Home {
     ) -> Outcome {
         let cancel = CancellationToken::new();
         let _guard = cancel.clone().drop_guard();
-        let context = Context::new(space.clone(), None);
+        let context = Context::new(space.clone());
         space.get_or_create(name.into(), typeid, ctor, args, context, cancel).await
     }
 }

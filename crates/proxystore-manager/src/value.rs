@@ -23,7 +23,11 @@ thread_local! {
 }
 
 /// An encoded value: MessagePack with field names, and the proxies that it holds, which stay alive with it.
-#[derive(Clone, Debug, Default)]
+///
+/// It is a serde value itself, so that an object can keep values of types that it does not know: a method that takes and
+/// returns `Encoded` is one whose proxy encodes and decodes. Two are equal if their bytes are and their proxies mean the
+/// same objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Encoded {
     pub(crate) bytes: Bytes,
     pub(crate) proxies: Vec<ProxyBase>,

@@ -96,8 +96,7 @@ where
             tracing::warn!("a client does not read its replies");
             return;
         }
-        let tarpc::Request { context, message, .. } = request.get();
-        let mut outcome = match session.take(connection, message.clone(), Some(context.deadline)) {
+        let mut outcome = match session.take(connection, request.get().message.clone()) {
             Step::Now(reply) => {
                 answer(request, Arc::new(reply));
                 continue;

@@ -138,12 +138,7 @@ impl Session {
     }
 
     /// Takes a request in. What has to happen in the order of arrival has happened when this returns.
-    pub(crate) fn take(
-        self: &Arc<Self>,
-        connection: u64,
-        request: Request,
-        deadline: Option<std::time::Instant>,
-    ) -> Step {
+    pub(crate) fn take(self: &Arc<Self>, connection: u64, request: Request) -> Step {
         let mut state = self.state();
         if state.ended || state.connection != connection {
             return Step::Now(Reply::Remote(RemoteErrorKind::SessionExpired.into()));
@@ -157,7 +152,7 @@ impl Session {
         };
         let limits = &self.space.limits;
         let full = state.calls.len() >= limits.max_calls || state.calls.bytes >= limits.max_result_bytes;
-        let known = state.calls.enter(number, Context::new(self.space.clone(), deadline), full);
+        let known = state.calls.enter(number, Context::new(self.space.clone()), full);
         drop(state);
         let running = match known {
             Known::Full => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use proxystore_manager::{Limits, Manager, ObjectProxy, RemoteErrorKind};
+use proxystore_manager::{Encoded, Limits, Manager, ObjectProxy, RemoteErrorKind, object};
 
 use crate::common::{Counter, CounterProxy, client, limits, objects, pair};
 
@@ -218,4 +218,42 @@ async fn a_foreign_or_altered_reference_opens_nothing() {
     let foreign: CounterProxy = serde_json::from_str(&text.replace(&id, &"0".repeat(32))).unwrap();
     assert_eq!(foreign.get().await.unwrap_err().kind(), RemoteErrorKind::DialRefused);
     let _ = manager;
+}
+
+#[derive(Default)]
+struct Shelf(Vec<Encoded>);
+
+#[object]
+impl Shelf {
+    #[ctor]
+    fn new() -> Self {
+        Self::default()
+    }
+
+    fn put(&mut self, value: Encoded) {
+        self.0.push(value);
+    }
+
+    fn get(&self) -> Vec<Encoded> {
+        self.0.clone()
+    }
+}
+
+#[tokio::test]
+async fn a_container_that_does_not_know_its_values_keeps_what_they_lead_to() {
+    let manager =
+        Manager::builder().register::<Counter>().register::<Shelf>().limits(limits()).in_process().unwrap();
+    let client = client(&manager).await;
+    for manager in [&manager, &client] {
+        let shelf = ShelfProxy::create(manager).await.unwrap();
+        let counter = CounterProxy::create(manager, 5).await.unwrap();
+        shelf.put(Encoded::new(&("a", vec![counter])).unwrap()).await.unwrap();
+        objects(manager, 2).await;
+        let values = shelf.get().await.unwrap();
+        let (name, counters) = values[0].decode::<(String, Vec<CounterProxy>)>().unwrap();
+        assert_eq!((name.as_str(), counters[0].get().await), ("a", Ok(5)));
+        assert_eq!(values[0], shelf.get().await.unwrap()[0]);
+        drop((shelf, counters, values));
+        objects(manager, 0).await;
+    }
 }
