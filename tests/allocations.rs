@@ -115,3 +115,23 @@ fn a_million_altered_references_do_nothing() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), before);
     assert!(Registry::global().get_store("images").is_none());
 }
+
+#[test]
+fn a_cached_object_costs_no_allocation() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let connector = proxystore::local::LocalConnector::named("cached");
+        let store = Store::builder("cached").connector(connector).build().await.unwrap();
+        let key = store.put(&vec![7u64; 100]).await.unwrap();
+        let loaded = store.get::<Vec<u64>>(&key).await.unwrap().unwrap();
+        let mut free = 0;
+        for _ in 0..1000 {
+            let region = Region::new(ALLOCATOR);
+            let hit = store.get::<Vec<u64>>(&key).await.unwrap().unwrap();
+            free += usize::from(region.change().allocations == 0);
+            assert!(std::sync::Arc::ptr_eq(&hit, &loaded));
+        }
+        // The cache does its housekeeping at times, and other threads have their own business.
+        assert!(free > 900, "{free} of 1000 hits were free of allocations");
+    });
+}

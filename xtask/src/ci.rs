@@ -8,7 +8,7 @@ pub(crate) fn run_all() -> Result {
     check::run_all()?;
     features::run_all()?;
     deps::run_all()?;
-    test::run_all(false)?;
+    test::run_all(false, true)?;
     if find(&["cargo-deny"]).is_some() {
         run(&mut cargo(&["deny", "check", "bans", "licenses", "sources"]))?;
     } else {

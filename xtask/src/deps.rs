@@ -32,14 +32,26 @@ const RULES: &[Rule] = &[
     Rule {
         what: "proxystore with redis",
         flags: &["--package", "proxystore", "--features", "redis"],
-        ceiling: Some(95),
+        ceiling: Some(97),
         banned: &["ring", "openssl", "openssl-sys", "native-tls"],
     },
     Rule {
         what: "proxystore with redis, s3",
         flags: &["--package", "proxystore", "--features", "redis,s3"],
         // 109 of them come with s3.
-        ceiling: Some(205),
+        ceiling: Some(206),
+        banned: &["ring", "openssl", "openssl-sys", "native-tls"],
+    },
+    Rule {
+        what: "proxystore with object-store",
+        flags: &["--package", "proxystore", "--features", "object-store"],
+        ceiling: Some(97),
+        banned: &["aws*", "hyper", "reqwest", "rustls", "ring", "openssl", "openssl-sys", "native-tls"],
+    },
+    Rule {
+        what: "… gcs, azure, http",
+        flags: &["--package", "proxystore", "--features", "gcs,azure,http"],
+        ceiling: Some(157),
         banned: &["ring", "openssl", "openssl-sys", "native-tls"],
     },
     Rule {

@@ -14,6 +14,8 @@ struct Need {
     elsewhere: &'static str,
     /// The package starts a service of this name, which nobody asked for.
     service: Option<&'static str>,
+    /// How to do without.
+    without: &'static str,
 }
 
 const REDIS: Need = Need {
@@ -25,6 +27,7 @@ const REDIS: Need = Need {
         "Redis 6 or later, or Valkey, with your system's packages"
     },
     service: Some("redis-server"),
+    without: "leave those tests out: `cargo xtask test --allow-skips`",
 };
 
 /// Wall clocks that jump.
@@ -33,6 +36,16 @@ const FAKETIME: Need = Need {
     package: "faketime",
     elsewhere: "libfaketime with your system's packages",
     service: None,
+    without: "leave those tests out: `cargo xtask test --allow-skips`",
+};
+
+/// A server in Python, in an environment of its own.
+const PYTHON: Need = Need {
+    programs: &["python3"],
+    package: "python3-venv",
+    elsewhere: "Python 3.10 or later, with venv, with your system's packages",
+    service: None,
+    without: "leave out `--with moto`",
 };
 
 /// Makes sure that a Redis server is on the search path.
@@ -47,9 +60,20 @@ pub(crate) fn all() -> Result<&'static str> {
     Ok("redis,faketime")
 }
 
+/// Makes sure that `python3` can make environments, for which Debian has a package apart.
+pub(crate) fn python() -> Result {
+    PYTHON.provide_if(|| output(&mut command("python3", &["-c", "import ensurepip, venv"])).is_ok())
+}
+
 impl Need {
     fn provide(&self) -> Result {
-        if let Some(program) = find(self.programs) {
+        self.provide_if(|| true)
+    }
+
+    /// `complete` says whether what is found is all that is needed.
+    fn provide_if(&self, complete: impl Fn() -> bool) -> Result {
+        let found = || find(self.programs).filter(|_| complete());
+        if let Some(program) = found() {
             println!("the tests use {}", program.display());
             return Ok(());
         }
@@ -58,16 +82,17 @@ impl Need {
             return Err(self.advice(apt));
         }
         self.install()?;
-        find(self.programs).map(drop).ok_or_else(|| self.advice(true))
+        found().map(drop).ok_or_else(|| self.advice(true))
     }
 
     fn advice(&self, apt: bool) -> String {
         let how =
             if apt { format!("`sudo apt-get install {}`", self.package) } else { self.elsewhere.into() };
         format!(
-            "the tests need {}, which is not on the search path.\n\
-             Install {how}; or leave those tests out: `cargo xtask test --allow-skips`",
-            self.programs.join(" or ")
+            "the tests need {}, which is not on the search path, or not all of it.\n\
+             Install {how}; or {}",
+            self.programs.join(" or "),
+            self.without,
         )
     }
 
@@ -118,9 +143,11 @@ mod tests {
 
     #[test]
     fn the_advice_names_a_command() {
-        for need in [REDIS, FAKETIME] {
+        for (need, without) in
+            [(REDIS, "--allow-skips"), (FAKETIME, "--allow-skips"), (PYTHON, "--with moto")]
+        {
             assert!(need.advice(true).contains(&format!("apt-get install {}", need.package)));
-            assert!(need.advice(false).contains("--allow-skips"));
+            assert!(need.advice(false).contains(without));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::sh::{Result, cargo, find, root, run};
-use crate::{provide, tidy};
+use crate::{examples, moto, provide, tidy};
 
 /// Tests that cannot run append a line to the file of this name. The testkit does it.
 const SKIPS: &str = "PROXYSTORE_SKIPS";
@@ -14,7 +14,7 @@ const SKIPS: &str = "PROXYSTORE_SKIPS";
 const REQUIRE: &str = "PROXYSTORE_REQUIRE";
 
 /// Runs all of them, whatever fails, and sums up.
-pub(crate) fn run_all(allow_skips: bool) -> Result {
+pub(crate) fn run_all(allow_skips: bool, with_moto: bool) -> Result {
     let required = if allow_skips { None } else { Some(provide::all()?) };
     let folder = root().join("target");
     let file = folder.join("skips.txt");
@@ -34,11 +34,15 @@ pub(crate) fn run_all(allow_skips: bool) -> Result {
         run(&mut command)
     };
     let all = ["--workspace", "--all-features"];
-    let steps = [
+    let mut steps = vec![
         timed("tests", || with(tests(&all))),
         timed("doc tests", || with(cargo(&[&["test", "--doc"], &all[..]].concat()))),
+        timed("examples", examples::run_all),
         timed("tidy", || tidy::run_all(false)),
     ];
+    if with_moto {
+        steps.push(timed("moto", moto::run_all));
+    }
     let skips = fs::read_to_string(&file).unwrap_or_default();
     let (summary, passed) = sum_up(&steps, &skips, allow_skips);
     println!("\n{summary}");

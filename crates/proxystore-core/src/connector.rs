@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt};
 
-use crate::{Error, ErrorKind, Key, Payload, Result, Uri, Watch};
+use crate::{Draft, Error, ErrorKind, FileSource, FileTarget, Key, Payload, Result, Uri, Watch, file};
 
 /// Words that a caller attaches to an object, for routing between connectors.
 pub type Tags = BTreeSet<String>;
@@ -51,6 +51,22 @@ pub trait Connector: Debug + Send + Sync + 'static {
 
     /// Removes the object under `key`. Idempotent: removing what is not there is no error.
     async fn evict(&self, key: &Key) -> Result<()>;
+
+    /// [`put`](Self::put) of what is in a file. By default by way of memory; a connector that moves objects in pieces
+    /// reads it while it goes, in bounded memory.
+    ///
+    /// Errors: also `Conflict` if the file changed meanwhile, and then nothing is put.
+    async fn put_file(&self, key: &Key, source: &FileSource, options: &PutOptions) -> Result<()> {
+        file::put(self, key, source, options).await
+    }
+
+    /// [`get`](Self::get) into a file that nobody sees before it is [published](Draft::publish), which the caller does.
+    /// By default by way of memory; a connector that moves objects in pieces writes it while it comes, in bounded memory.
+    ///
+    /// Errors: also those of [`FileTarget::draft`] and [`Draft::write`]. Dropping the future leaves no file.
+    async fn get_file(&self, key: &Key, target: &FileTarget) -> Result<Option<Draft>> {
+        file::get(self, key, target).await
+    }
 
     /// [`put`](Self::put) for many, with one result per item, in order: a failing item neither stops nor hides the
     /// others. Dropping the future may leave any subset put.

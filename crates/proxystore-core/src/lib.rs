@@ -3,7 +3,7 @@
 //! Everything else of the project speaks these words and adds none of its own to them: connectors implement
 //! [`Connector`] and export a [`Driver`], the store implements [`Factory`], users hold a [`Proxy`]. This crate
 //! opens no connection and starts no timer. It spawns what [`Proxy::prefetch`] is asked to, and the work of
-//! [`WithTransform`] on large objects; feature `blocking` has a runtime of its own for threads without one.
+//! [`WithTransform`] on large objects and on files; feature `blocking` has a runtime of its own for threads without one.
 //!
 //! ```
 //! use proxystore_core::Proxy;
@@ -21,6 +21,7 @@ mod connector;
 mod driver;
 mod error;
 mod factory;
+mod file;
 mod key;
 mod keys;
 mod locker;
@@ -46,6 +47,7 @@ pub use connector::{Capabilities, Connector, ConnectorInfo, KeyHint, Mode, PutOp
 pub use driver::{ConnectorConfig, Driver, Opener, Origin};
 pub use error::{Error, ErrorKind, Result};
 pub use factory::{DynFactory, Factory, Value};
+pub use file::{Draft, FileSource, FileTarget};
 pub use key::{Id, Key};
 pub use keys::{KeyRing, Keys, SecretKey};
 pub use locker::ProxyLocker;

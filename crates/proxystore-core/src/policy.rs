@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use crate::{ConnectorInfo, Error, ErrorKind, Key, Payload, Result, Transfer, Watch};
+use crate::{ConnectorInfo, Draft, Error, ErrorKind, Key, Payload, Result, Transfer, Watch};
 
 /// Something that runs around every call of a connector: retries, deadlines, limits, metrics, spans.
 ///
@@ -104,7 +104,7 @@ impl Call<'_> {
     }
 }
 
-/// The operations of a connector.
+/// The operations of a connector. Of a file it is the same operation as of bytes.
 #[allow(missing_docs, reason = "each is the method of that name")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -173,6 +173,12 @@ pub trait Reply: Send {
 impl Reply for () {}
 impl Reply for bool {}
 impl Reply for Watch {}
+
+impl Reply for Option<Draft> {
+    fn bytes(&self) -> u64 {
+        self.as_ref().map_or(0, Draft::size)
+    }
+}
 
 impl Reply for Option<Payload> {
     fn bytes(&self) -> u64 {

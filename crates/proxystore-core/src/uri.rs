@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::{Error, ErrorKind, Result, Secret};
 
 mod options;
+mod signed;
 
 pub use options::Options;
 

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::future::{BoxFuture, FutureExt, ready};
 
 use crate::connector::unanswered;
 use crate::{
-    Attempts, Call, Connector, ConnectorInfo, Error, ErrorKind, Key, KeyHint, Mode, Operation, Payload,
-    Policy, PutOptions, Reply, Result, Transfer, Watch,
+    Attempts, Call, Connector, ConnectorInfo, Draft, Error, ErrorKind, FileSource, FileTarget, Key, KeyHint,
+    Mode, Operation, Payload, Policy, PutOptions, Reply, Result, Transfer, Watch, file,
 };
 
 /// A connector with a [`Policy`] around every call.
@@ -53,6 +53,39 @@ impl<P: Policy> WithPolicy<P> {
         let transfer = Transfer::current_or_new();
         let call = self.call(operation, key, 0, &transfer);
         let attempt = || within(&transfer, attempt());
+        self.policy.around(&call, &Tries(attempt, PhantomData)).await
+    }
+
+    /// Makes a put, of which `value` gives the bytes.
+    async fn run_put<'a>(
+        &'a self,
+        key: &'a Key,
+        sends: u64,
+        options: &'a PutOptions,
+        put: impl Fn() -> BoxFuture<'a, Result<()>> + Send + Sync,
+        value: impl Fn() -> BoxFuture<'a, Result<Payload>> + Send + Sync,
+    ) -> Result<()> {
+        let transfer = Transfer::current_or_new();
+        let call = self.call(Operation::Put, Some(key), sends, &transfer);
+        // Whether an attempt may have put the object: one that was cut off, or whose answer was lost.
+        let maybe = AtomicBool::new(false);
+        let attempt = || {
+            let (maybe, put, value) = (&maybe, &put, &value);
+            let put = async move {
+                let before = maybe.swap(true, Ordering::Relaxed);
+                let result = match put().await {
+                    Err(error) if before && is_taken(&error, options) => {
+                        let unread = |error: Error| error.with_kind(ErrorKind::Ambiguous);
+                        self.settle(key, value().await.map_err(unread)?, error).await
+                    }
+                    result => result,
+                };
+                let lost = matches!(&result, Err(error) if error.kind() == ErrorKind::Ambiguous);
+                maybe.store(before || lost, Ordering::Relaxed);
+                result
+            };
+            within(&transfer, put)
+        };
         self.policy.around(&call, &Tries(attempt, PhantomData)).await
     }
 
@@ -187,29 +220,22 @@ impl<P: Policy> Connector for WithPolicy<P> {
     }
 
     async fn put(&self, key: &Key, value: Payload, options: &PutOptions) -> Result<()> {
-        let transfer = Transfer::current_or_new();
-        let call = self.call(Operation::Put, Some(key), value.len() as u64, &transfer);
-        // Whether an attempt may have put the object: one that was cut off, or whose answer was lost.
-        let maybe = AtomicBool::new(false);
-        let attempt = || {
-            let (value, maybe) = (value.clone(), &maybe);
-            let put = async move {
-                let before = maybe.swap(true, Ordering::Relaxed);
-                let result = match self.inner.put(key, value.clone(), options).await {
-                    Err(error) if before && is_taken(&error, options) => self.settle(key, value, error).await,
-                    result => result,
-                };
-                let lost = matches!(&result, Err(error) if error.kind() == ErrorKind::Ambiguous);
-                maybe.store(before || lost, Ordering::Relaxed);
-                result
-            };
-            within(&transfer, put)
-        };
-        self.policy.around(&call, &Tries(attempt, PhantomData)).await
+        let put = || self.inner.put(key, value.clone(), options);
+        self.run_put(key, value.len() as u64, options, put, || ready(Ok(value.clone())).boxed()).await
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Payload>> {
         self.run(Operation::Get, Some(key), || self.inner.get(key)).await
+    }
+
+    /// A create that finds an object where an earlier attempt may have put its own compares both in memory.
+    async fn put_file(&self, key: &Key, source: &FileSource, options: &PutOptions) -> Result<()> {
+        let put = || self.inner.put_file(key, source, options);
+        self.run_put(key, source.size(), options, put, || file::load(source).boxed()).await
+    }
+
+    async fn get_file(&self, key: &Key, target: &FileTarget) -> Result<Option<Draft>> {
+        self.run(Operation::Get, Some(key), || self.inner.get_file(key, target)).await
     }
 
     async fn exists(&self, key: &Key) -> Result<bool> {

@@ -10,8 +10,8 @@ use tokio::sync::Semaphore;
 use crate::connector::unanswered;
 use crate::transfer::overhead;
 use crate::{
-    Capabilities, Connector, ConnectorInfo, Error, ErrorKind, Key, KeyHint, Mode, Payload, Place, PutOptions,
-    Result, Transfer, Transform, Uri, Watch,
+    Capabilities, Connector, ConnectorInfo, Draft, Error, ErrorKind, FileSource, FileTarget, Key, KeyHint,
+    Mode, Payload, Place, PutOptions, Result, Transfer, Transform, Uri, Watch, file,
 };
 
 /// Above this many bytes, an object is transformed where it keeps nobody waiting.
@@ -170,6 +170,16 @@ impl Connector for WithTransform {
     async fn get(&self, key: &Key) -> Result<Option<Payload>> {
         let found = self.inner.get(key).await;
         self.open_found(key, found).await
+    }
+
+    /// By way of memory: a transform takes an object as a whole.
+    async fn put_file(&self, key: &Key, source: &FileSource, options: &PutOptions) -> Result<()> {
+        file::put(self, key, source, options).await
+    }
+
+    /// By way of memory.
+    async fn get_file(&self, key: &Key, target: &FileTarget) -> Result<Option<Draft>> {
+        file::get(self, key, target).await
     }
 
     async fn exists(&self, key: &Key) -> Result<bool> {

@@ -4,14 +4,16 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
 use proxystore_core::{
-    Capabilities, Connector, ConnectorInfo, Error, ErrorKind, Key, Origin, Payload, PutOptions, Reach,
-    Result, Transfer, Watch, async_trait,
+    Capabilities, Connector, ConnectorInfo, Draft, Error, ErrorKind, FileSource, FileTarget, Key, Origin,
+    Payload, PutOptions, Reach, Result, Transfer, Watch, async_trait,
 };
 use tokio::task::AbortHandle;
 
 use crate::janitor::{self, Swept};
-use crate::object::Object;
+use crate::object::{self, Object};
 use crate::pool::Pool;
 use crate::tree::Tree;
 use crate::{FileConfig, root, watch};
@@ -90,30 +92,30 @@ impl FileConnector {
         result.map_err(|error| self.explain(error, operation, Some(key)))
     }
 
-    /// Finds an object, and then gets it by `read`: at once if it is small, or else when there is room for it.
-    async fn find(
+    /// Finds an object, and then gets it by `read`: at once if there is room for it, as there is for a small one.
+    async fn find<T: Send + 'static>(
         &self,
         operation: &'static str,
         key: &Key,
         late: ErrorKind,
-        read: impl Fn(&Tree, &Key, Object, &Transfer) -> Result<Option<Payload>> + Copy + Send + 'static,
-    ) -> Result<Option<Payload>> {
+        read: impl Fn(&Tree, &Key, Object, &Transfer) -> Result<Option<T>> + Clone + Send + 'static,
+    ) -> Result<Option<T>> {
+        let again = read.clone();
         let transfer = Transfer::current();
-        let find = move |tree: &Tree, key: &Key| match tree.open(key)? {
-            None => Ok(Found::All(None)),
-            Some(object) if object.len() <= SMALL => read(tree, key, object, &transfer).map(Found::All),
-            Some(object) => Ok(Found::Large(object)),
+        let find = move |tree: &Tree, key: &Key| {
+            let Some(object) = tree.open(key)? else { return Ok(Found::All(None)) };
+            let mut room = room(&transfer, object.len());
+            match (&mut room).now_or_never() {
+                Some(room) => room.and_then(|()| read(tree, key, object, &transfer)).map(Found::All),
+                None => Ok(Found::Large(object, room)),
+            }
         };
         match self.run(operation, key, late, find).await? {
             Found::All(object) => Ok(object),
-            Found::Large(object) => {
-                let transfer = Transfer::current();
-                let room = async {
-                    transfer.admit(object.len())?;
-                    transfer.expect(object.len()).await
-                };
+            Found::Large(object, room) => {
                 room.await.map_err(|error| self.explain(error, operation, Some(key)))?;
-                self.run(operation, key, late, move |tree, key| read(tree, key, object, &transfer)).await
+                let transfer = Transfer::current();
+                self.run(operation, key, late, move |tree, key| again(tree, key, object, &transfer)).await
             }
         }
     }
@@ -123,9 +125,23 @@ impl FileConnector {
 const SMALL: u64 = 64 << 10;
 
 /// What the first look finds.
-enum Found {
-    All(Option<Payload>),
-    Large(Object),
+enum Found<T> {
+    All(Option<T>),
+    /// An object for which there is no room yet.
+    Large(Object, BoxFuture<'static, Result<()>>),
+}
+
+/// Waits until an object of this size may be read.
+fn room(transfer: &Transfer, len: u64) -> BoxFuture<'static, Result<()>> {
+    if len <= SMALL {
+        return ready(Ok(())).boxed();
+    }
+    let transfer = transfer.clone();
+    async move {
+        transfer.admit(len)?;
+        transfer.expect(len).await
+    }
+    .boxed()
 }
 
 #[async_trait]
@@ -136,7 +152,18 @@ impl Connector for FileConnector {
 
     async fn put(&self, key: &Key, value: Payload, options: &PutOptions) -> Result<()> {
         let (options, transfer) = (options.clone(), Transfer::current());
-        let put = move |tree: &Tree, key: &Key| tree.put(key, &value, &options, &transfer);
+        let put = move |tree: &Tree, key: &Key| {
+            tree.put(key, &options, |file| object::write(file, key, &value, &transfer))
+        };
+        self.run("put", key, ErrorKind::Ambiguous, put).await
+    }
+
+    /// The file is copied.
+    async fn put_file(&self, key: &Key, source: &FileSource, options: &PutOptions) -> Result<()> {
+        let (source, options, transfer) = (source.clone(), options.clone(), Transfer::current());
+        let put = move |tree: &Tree, key: &Key| {
+            tree.put(key, &options, |file| object::write_file(file, key, &source, &transfer))
+        };
         self.run("put", key, ErrorKind::Ambiguous, put).await
     }
 
@@ -145,6 +172,15 @@ impl Connector for FileConnector {
             object.read(object.buffer()?, transfer).map(Some)
         };
         self.find("get", key, ErrorKind::Timeout, read).await
+    }
+
+    /// The file is copied.
+    async fn get_file(&self, key: &Key, target: &FileTarget) -> Result<Option<Draft>> {
+        let target = target.clone();
+        let copy = move |_: &Tree, _: &Key, object: Object, transfer: &Transfer| {
+            object.copy(&target, transfer).map(Some)
+        };
+        self.find("get", key, ErrorKind::Timeout, copy).await
     }
 
     async fn exists(&self, key: &Key) -> Result<bool> {

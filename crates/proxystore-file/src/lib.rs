@@ -60,6 +60,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("proxystore-file needs openat2 and inotify, so it is for Linux; leave the feature `file` out");
 
+mod buffer;
 mod clock;
 mod config;
 mod connector;

@@ -8,15 +8,15 @@
 //! | 24..32 | FNV-1a of bytes 0..16 and the key, little-endian |
 
 use std::fs::File;
-use std::io::{IoSlice, Read};
+use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use proxystore_core::{Error, ErrorKind, Key, Payload, Result, Transfer};
-use rustix::buffer::spare_capacity;
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, SeekFrom, fstat, openat2, seek};
+use proxystore_core::{Draft, FileSource, FileTarget, Key, Payload, Result, Transfer};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::{Errno, pread, pwrite, writev};
 
+use crate::buffer::Buffer;
 use crate::clock::Clock;
 use crate::error::{corrupt, failed};
 use crate::layout::fnv1a;
@@ -24,8 +24,10 @@ use crate::layout::fnv1a;
 const MAGIC: [u8; 8] = *b"PXSTORE\x01";
 const HEADER: usize = 32;
 const EXPIRY_AT: u64 = 16;
-/// An object of more bytes than this is moved in pieces of about this size, and each is reported.
+/// An object of more bytes than this is written in pieces of about this size, and each is reported.
 const PIECE: usize = 4 << 20;
+/// How much of an object is in memory while it is copied into another file.
+const COPIED: usize = 1 << 20;
 
 /// When an object expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,42 +103,32 @@ impl Object {
     }
 
     /// Memory to read it into. `TooLarge` if there is not enough.
-    pub(crate) fn buffer(&self) -> Result<Vec<u8>> {
-        let too_large = |_| {
-            Error::new(ErrorKind::TooLarge, "the object does not fit into memory").with("bytes", self.len)
-        };
-        let len = usize::try_from(self.len).map_err(|_| too_large(()))?;
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(len).map_err(|_| too_large(()))?;
-        Ok(bytes)
+    pub(crate) fn buffer(&self) -> Result<Buffer> {
+        Buffer::new(self.len)
     }
 
     /// Reads it into its [`buffer`](Self::buffer).
-    pub(crate) fn read(&self, mut bytes: Vec<u8>, transfer: &Transfer) -> Result<Payload> {
-        let cannot = failed("cannot read the object");
-        let shorter = || corrupt("the file became shorter while it was read");
-        if self.len <= PIECE as u64 {
-            while (bytes.len() as u64) < self.len {
-                let at = (HEADER + bytes.len()) as u64;
-                if pread(&self.file, spare_capacity(&mut bytes), at).map_err(&cannot)? == 0 {
-                    return Err(shorter());
+    pub(crate) fn read(&self, buffer: Buffer, transfer: &Transfer) -> Result<Payload> {
+        buffer.read(self.len, &self.file, HEADER as u64, transfer).map(Payload::from)
+    }
+
+    /// Copies it into a file beside `target`.
+    pub(crate) fn copy(&self, target: &FileTarget, transfer: &Transfer) -> Result<Draft> {
+        let draft = target.draft(self.len)?;
+        let mut buffer = vec![0; COPIED];
+        let mut at = 0;
+        while at < self.len {
+            let read = pread(&self.file, &mut buffer, at + HEADER as u64);
+            match read.map_err(failed("cannot read the object"))? {
+                0 => return Err(corrupt("the file became shorter while it was read")),
+                read => {
+                    draft.write(at, &buffer[..read])?;
+                    transfer.moved(read as u64);
+                    at += read as u64;
                 }
             }
-            bytes.truncate(self.len as usize);
-            transfer.moved(self.len);
-            return Ok(bytes.into());
         }
-        seek(&self.file, SeekFrom::Start(HEADER as u64)).map_err(&cannot)?;
-        while (bytes.len() as u64) < self.len {
-            let piece = (self.len - bytes.len() as u64).min(PIECE as u64);
-            let read = (&self.file).take(piece).read_to_end(&mut bytes);
-            let read = read.map_err(|error| cannot(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
-            if (read as u64) < piece {
-                return Err(shorter());
-            }
-            transfer.moved(piece);
-        }
-        Ok(bytes.into())
+        Ok(draft)
     }
 
     /// Replaces the time of expiry, in place.
@@ -151,13 +143,26 @@ impl Object {
 
 /// Writes header and object into an empty file.
 pub(crate) fn write(file: &OwnedFd, key: &Key, value: &Payload, transfer: &Transfer) -> Result<()> {
-    let len = (value.len() as u64).to_le_bytes();
-    let header = [MAGIC, len, Expiry::NEVER.0.to_le_bytes(), checksum(len, key)].concat();
-    let mut slices: Vec<_> = std::iter::once(&header[..])
-        .chain(value.segments().flat_map(|segment| segment.chunks(PIECE)))
-        .map(IoSlice::new)
-        .collect();
-    let mut rest = &mut slices[..];
+    let header = header(key, value.len() as u64);
+    let segments = value.segments().flat_map(|segment| segment.chunks(PIECE));
+    let mut slices: Vec<_> = std::iter::once(&header[..]).chain(segments).map(IoSlice::new).collect();
+    write_all(file, &mut slices, transfer)
+}
+
+/// The same for an object that is in a file.
+pub(crate) fn write_file(file: &OwnedFd, key: &Key, source: &FileSource, transfer: &Transfer) -> Result<()> {
+    let header = header(key, source.size());
+    write_all(file, &mut [IoSlice::new(&header), IoSlice::new(source.head())], transfer)?;
+    source.each(|bytes| write_all(file, &mut [IoSlice::new(bytes)], transfer))
+}
+
+fn header(key: &Key, len: u64) -> Vec<u8> {
+    let len = len.to_le_bytes();
+    [MAGIC, len, Expiry::NEVER.0.to_le_bytes(), checksum(len, key)].concat()
+}
+
+fn write_all(file: &OwnedFd, mut rest: &mut [IoSlice<'_>], transfer: &Transfer) -> Result<()> {
+    IoSlice::advance_slices(&mut rest, 0);
     while !rest.is_empty() {
         let mut end = 0;
         let begin_within_a_piece = |slice: &&IoSlice<'_>| {

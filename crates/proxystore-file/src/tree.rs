@@ -17,6 +17,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::Durability;
+use crate::buffer::Buffer;
 use crate::clock::Clock;
 use crate::error::{corrupt, failed};
 use crate::layout::{Place, SHARDS, shard_name, temp_name};
@@ -43,18 +44,18 @@ impl Tree {
         Self { root, clock, durability, on_disk: [const { AtomicBool::new(false) }; SHARDS] }
     }
 
+    /// Puts what `write` writes into an empty file.
     pub(crate) fn put(
         &self,
         key: &Key,
-        value: &Payload,
         options: &PutOptions,
-        transfer: &Transfer,
+        write: impl FnOnce(&OwnedFd) -> Result<()>,
     ) -> Result<()> {
         let place = Place::of(key);
         let shard = self.make_shard(place.shard)?;
         let (temp, file) = shard.make_temp()?;
         let put = (|| {
-            object::write(&file, key, value, transfer)?;
+            write(&file)?;
             if let Some(ttl) = options.ttl {
                 object::expire(&file, Expiry::after(ttl, self.clock))?;
             }
@@ -262,7 +263,7 @@ pub(crate) fn remove(dir: &OwnedFd, name: &str) -> Result<bool> {
 }
 
 /// Reads an object that nobody else can find any more, so that a failure is not to be repeated.
-fn read_removed(shard: &Shard, object: &Object, buffer: Vec<u8>, transfer: &Transfer) -> Result<Payload> {
+fn read_removed(shard: &Shard, object: &Object, buffer: Buffer, transfer: &Transfer) -> Result<Payload> {
     shard.unlock().and_then(|()| object.read(buffer, transfer)).map_err(|error| {
         Error::new(ErrorKind::Ambiguous, "the object was removed, and then could not be read")
             .with_source(error)

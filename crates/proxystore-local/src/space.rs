@@ -50,9 +50,10 @@ impl Space {
         if mode == Mode::Create && objects.by_key.contains_key(key) {
             return Err(Error::new(ErrorKind::Exists, "the key is taken"));
         }
-        objects.remove(key);
-        objects.insert(key, Object { value, expires: ttl.and_then(expiry) });
+        let replaced = objects.insert(key, Object { value, expires: ttl.and_then(expiry) });
         drop(objects);
+        // To free a large object takes a while, which nobody else is to wait for.
+        drop(replaced);
         self.watchers.wake(key);
         Ok(())
     }
@@ -93,11 +94,17 @@ impl fmt::Debug for Objects {
 }
 
 impl Objects {
-    fn insert(&mut self, key: &Key, object: Object) {
-        if let Some(expires) = object.expires {
+    /// Gives the object that was there.
+    fn insert(&mut self, key: &Key, object: Object) -> Option<Object> {
+        let expires = object.expires;
+        let replaced = self.by_key.insert(key.clone(), object);
+        if let Some(expires) = replaced.as_ref().and_then(|replaced| replaced.expires) {
+            self.by_expiry.remove(&(expires, key.clone()));
+        }
+        if let Some(expires) = expires {
             self.by_expiry.insert((expires, key.clone()));
         }
-        self.by_key.insert(key.clone(), object);
+        replaced
     }
 
     fn remove(&mut self, key: &Key) -> Option<Object> {

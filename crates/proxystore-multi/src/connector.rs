@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, join, join_all};
+use futures_util::future::{BoxFuture, FutureExt, TryFutureExt, join, join_all};
 use futures_util::stream::{self, StreamExt};
 use proxystore_core::{
-    Connector, ConnectorInfo, Error, ErrorKind, Key, KeyHint, Mode, Opener, Origin, Payload, PutOptions,
-    Result, Watch, async_trait,
+    Connector, ConnectorInfo, Draft, Error, ErrorKind, FileSource, FileTarget, Key, KeyHint, Mode, Opener,
+    Origin, Payload, PutOptions, Result, Watch, async_trait,
 };
 use tokio::time::timeout;
 
@@ -70,7 +70,7 @@ impl MultiConnector {
         };
         let settle = |((home, value), put): ((Place, Payload), Result<()>)| async move {
             match self.named(&home, put) {
-                Err(error) => self.put_elsewhere(&home, value, options, error).await,
+                Err(error) => self.put_elsewhere(&home, Content::Bytes(value), options, error).await,
                 Ok(()) => Ok(()),
             }
         };
@@ -82,7 +82,7 @@ impl MultiConnector {
     async fn put_elsewhere(
         &self,
         home: &Place,
-        value: Payload,
+        content: Content<'_>,
         options: &PutOptions,
         error: Error,
     ) -> Result<()> {
@@ -92,9 +92,9 @@ impl MultiConnector {
             return Err(error);
         }
         for place in self.members.fallbacks(home) {
-            let takes = self.members.get(place.child).route.takes(Some(value.len() as u64), &options.tags);
+            let takes = self.members.get(place.child).route.takes(Some(content.size()), &options.tags);
             let (true, Ok(connector)) = (takes, self.at(&place)) else { continue };
-            match self.named(&place, connector.put(&place.key, value.clone(), options).await) {
+            match self.named(&place, content.put(connector, &place.key, options).await) {
                 Ok(()) => return Ok(()),
                 Err(other) if matches!(other.kind(), ErrorKind::Ambiguous | ErrorKind::Timeout) => {
                     return Err(other);
@@ -105,14 +105,39 @@ impl MultiConnector {
         Err(error)
     }
 
-    async fn put_at(&self, home: &Place, value: Payload, options: &PutOptions) -> Result<()> {
+    async fn put_at(&self, home: &Place, content: Content<'_>, options: &PutOptions) -> Result<()> {
         if let Some(tier) = self.members.tier(home)? {
-            return self.named(home, self.copies.put(tier, value, options).await);
+            let put = match content {
+                Content::Bytes(value) => self.copies.put(tier, value, options).await,
+                Content::File(source) => self.copies.put_file(tier, source, options).await,
+            };
+            return self.named(home, put);
         }
-        match self.named(home, self.at(home)?.put(&home.key, value.clone(), options).await) {
-            Err(error) => self.put_elsewhere(home, value, options, error).await,
+        match self.named(home, content.put(self.at(home)?, &home.key, options).await) {
+            Err(error) => self.put_elsewhere(home, content, options, error).await,
             Ok(()) => Ok(()),
         }
+    }
+
+    /// What the first child has that has any. An error if none has, and one could not tell.
+    async fn first<T>(
+        &self,
+        key: &Key,
+        get: impl for<'a> Fn(&'a dyn Connector, &'a Key) -> BoxFuture<'a, Result<Option<T>>>,
+    ) -> Result<Option<T>> {
+        let mut failed = None;
+        for place in self.members.places(key)? {
+            let found = match self.at(&place) {
+                Ok(connector) => get(connector, &place.key).await,
+                Err(error) => Err(error),
+            };
+            match self.named(&place, found) {
+                Ok(Some(found)) => return Ok(Some(found)),
+                Ok(None) => {}
+                Err(error) => failed = worse(failed, error),
+            }
+        }
+        failed.map_or(Ok(None), Err)
     }
 
     /// Waits for a copy of it that is under way, which is not wanted any more, and evicts it everywhere.
@@ -189,6 +214,28 @@ impl MultiConnector {
     }
 }
 
+/// What is put.
+enum Content<'a> {
+    Bytes(Payload),
+    File(&'a FileSource),
+}
+
+impl Content<'_> {
+    fn size(&self) -> u64 {
+        match self {
+            Self::Bytes(value) => value.len() as u64,
+            Self::File(source) => source.size(),
+        }
+    }
+
+    async fn put(&self, connector: &dyn Connector, key: &Key, options: &PutOptions) -> Result<()> {
+        match self {
+            Self::Bytes(value) => connector.put(key, value.clone(), options).await,
+            Self::File(source) => connector.put_file(key, source, options).await,
+        }
+    }
+}
+
 /// A batch on one child.
 type Call<T> = for<'a> fn(&'a dyn Connector, &'a [Key]) -> BoxFuture<'a, Vec<Result<T>>>;
 
@@ -214,39 +261,31 @@ impl Connector for MultiConnector {
 
     async fn put(&self, key: &Key, value: Payload, options: &PutOptions) -> Result<()> {
         self.check_open()?;
-        self.put_at(&self.members.home(key)?, value, options).await
+        self.put_at(&self.members.home(key)?, Content::Bytes(value), options).await
+    }
+
+    /// Of a child that has another near, the file goes far first, and then near: nothing of it stays in memory.
+    async fn put_file(&self, key: &Key, source: &FileSource, options: &PutOptions) -> Result<()> {
+        self.check_open()?;
+        self.put_at(&self.members.home(key)?, Content::File(source), options).await
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Payload>> {
-        let mut failed = None;
-        for place in self.members.places(key)? {
-            let found = match self.at(&place) {
-                Ok(connector) => connector.get(&place.key).await,
-                Err(error) => Err(error),
-            };
-            match self.named(&place, found) {
-                Ok(Some(value)) => return Ok(Some(value)),
-                Ok(None) => {}
-                Err(error) => failed = worse(failed, error),
-            }
-        }
-        failed.map_or(Ok(None), Err)
+        self.first(key, |connector, key| connector.get(key)).await
+    }
+
+    async fn get_file(&self, key: &Key, target: &FileTarget) -> Result<Option<Draft>> {
+        self.first(key, |connector, key| {
+            let target = target.clone();
+            async move { connector.get_file(key, &target).await }.boxed()
+        })
+        .await
     }
 
     async fn exists(&self, key: &Key) -> Result<bool> {
-        let mut failed = None;
-        for place in self.members.places(key)? {
-            let found = match self.at(&place) {
-                Ok(connector) => connector.exists(&place.key).await,
-                Err(error) => Err(error),
-            };
-            match self.named(&place, found) {
-                Ok(true) => return Ok(true),
-                Ok(false) => {}
-                Err(error) => failed = worse(failed, error),
-            }
-        }
-        failed.map_or(Ok(false), Err)
+        let exists = self
+            .first(key, |connector, key| connector.exists(key).map_ok(|exists| exists.then_some(())).boxed());
+        Ok(exists.await?.is_some())
     }
 
     async fn evict(&self, key: &Key) -> Result<()> {
@@ -272,7 +311,7 @@ impl Connector for MultiConnector {
             let (home, value) = (homes[i].clone(), items[i].1.clone());
             async move {
                 match home {
-                    Ok(home) => (i, self.put_at(&home, value, options).await),
+                    Ok(home) => (i, self.put_at(&home, Content::Bytes(value), options).await),
                     Err(error) => (i, Err(error)),
                 }
             }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use proxystore_core::{
-    Backoff, Connector, Error, ErrorKind, Key, Mode, Payload, PutOptions, Result, Transfer,
+    Backoff, Connector, Error, ErrorKind, FileSource, Key, Mode, Payload, PutOptions, Result, Transfer,
 };
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
@@ -39,9 +39,19 @@ impl Tier {
     }
 
     async fn put_near(&self, value: Payload, options: &PutOptions) -> Result<()> {
-        let options =
-            PutOptions { mode: Mode::Overwrite, ttl: Some(self.kept(options.ttl)), ..options.clone() };
-        self.near.put(&self.near_key, value, &options).await
+        self.near.put(&self.near_key, value, &self.near_options(options)).await
+    }
+
+    /// What could not be put near is not there, and nor is what is far no more: whoever has evicted that meanwhile, in
+    /// another process of this host, has found nothing near.
+    async fn settle_near(&self, near: Result<()>) {
+        if near.is_err() || !matches!(self.far.exists(&self.far_key).await, Ok(true)) {
+            let _ = self.near.evict(&self.near_key).await;
+        }
+    }
+
+    fn near_options(&self, options: &PutOptions) -> PutOptions {
+        PutOptions { mode: Mode::Overwrite, ttl: Some(self.kept(options.ttl)), ..options.clone() }
     }
 }
 
@@ -145,10 +155,7 @@ impl Copies {
         if options.mode == Mode::Create {
             tier.far.put(&tier.far_key, value.clone(), options).await?;
             let near = tier.put_near(value, options).await;
-            // Whoever has evicted it meanwhile, in another process of this host, has found nothing near.
-            if near.is_err() || !matches!(tier.far.exists(&tier.far_key).await, Ok(true)) {
-                let _ = tier.near.evict(&tier.near_key).await;
-            }
+            tier.settle_near(near).await;
             return Ok(());
         }
         let begun = Instant::now();
@@ -186,6 +193,19 @@ impl Copies {
             (Err(_), Some(Err(near))) if near.kind() == ErrorKind::Ambiguous => Err(near),
             (far, _) => far,
         }
+    }
+
+    /// Puts a file far, and then near. Where it cannot be near, it is read from far.
+    pub(crate) async fn put_file(&self, tier: Tier, source: &FileSource, options: &PutOptions) -> Result<()> {
+        let _turn = self.turn(&tier.near_key, options.mode == Mode::Overwrite).await?;
+        if options.mode == Mode::Overwrite {
+            // What is near would hide it.
+            tier.near.evict(&tier.near_key).await?;
+        }
+        tier.far.put_file(&tier.far_key, source, options).await?;
+        let near = tier.near.put_file(&tier.near_key, source, &tier.near_options(options)).await;
+        tier.settle_near(near).await;
+        Ok(())
     }
 
     /// Waits for the copies that are under way now. An error if any could not be made since this was asked last.

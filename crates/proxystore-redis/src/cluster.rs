@@ -32,7 +32,7 @@ impl RedisConnector {
                 let unlinks = names.into_iter().map(|name| async move {
                     let mut unlink = redis::pipe();
                     unlink.cmd("UNLINK").arg(name);
-                    let answer = self.lanes.call(&unlink, 0, Effect::Idempotent).await?.pop();
+                    let answer = self.lanes.call(&unlink.into(), 0, Effect::Idempotent).await?.pop();
                     integer(answer.ok_or_else(error::strange)?)
                 });
                 stream::iter(unlinks).buffer_unordered(SINGLES).try_for_each(async |_| Ok(())).await?;

@@ -1,7 +1,6 @@
 //! The connector: one object at a time. For many see `batch`.
 
 use std::fmt;
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,18 +8,17 @@ use proxystore_core::{
     Bytes, Capabilities, Connector, ConnectorInfo, Error, ErrorKind, Key, Mode, Payload, PutOptions, Reach,
     Result, Transfer, Watch, async_trait,
 };
-use redis::{Client, Cmd, ConnectionAddr, Pipeline, RedisWrite, Value};
+use redis::{Client, Cmd, ConnectionAddr, Pipeline, Value};
 
 use crate::config::{RedisConfig, Server};
 use crate::endpoint::Endpoint;
 use crate::error::{self, Effect};
 use crate::lanes::{Lanes, SMALL};
+use crate::request::{Request, millis};
 use crate::watch::Watches;
 
 /// The longest string that the server takes, unless its `proto-max-bulk-len` is changed.
 pub(crate) const MAX_VALUE: usize = 512 * 1024 * 1024;
-/// The longest time to live in milliseconds, about 30,000 years: the server adds it to the clock.
-const MAX_TTL: u128 = 1_000_000_000_000_000;
 
 /// Objects in Redis. See the [crate's documentation](crate) for URIs and connections.
 ///
@@ -107,7 +105,7 @@ impl RedisConnector {
         }
         let mut info = Pipeline::with_capacity(1);
         info.cmd("INFO").arg("memory");
-        let text = match self.lanes.call(&info, 0, Effect::Read).await.ok()?.pop()? {
+        let text = match self.lanes.call(&info.into(), 0, Effect::Read).await.ok()?.pop()? {
             Value::BulkString(text) => String::from_utf8(text).ok()?,
             Value::VerbatimString { text, .. } => text,
             _ => return None,
@@ -145,10 +143,7 @@ impl RedisConnector {
 
     /// The answer of a command that takes the object's name alone.
     async fn ask(&self, command: &str, name: &str, bytes: u64, effect: Effect) -> Result<Value> {
-        let mut commands = Pipeline::with_capacity(1);
-        commands.cmd(command).arg(name);
-        let [answer] = several(self.lanes.call(&commands, bytes, effect).await?)?;
-        Ok(answer)
+        one(self.lanes.call(&Request::of(command, name), bytes, effect).await?)
     }
 
     async fn integer(&self, command: &str, name: &str, effect: Effect) -> Result<u64> {
@@ -158,32 +153,53 @@ impl RedisConnector {
     async fn write(&self, key: &Key, value: Payload, options: &PutOptions) -> Result<()> {
         check_size(&value)?;
         let bytes = value.len() as u64;
-        let mut commands = Pipeline::with_capacity(1);
-        commands.add_command(set(&self.name(key), &value, options));
-        drop(value);
-        let [answer] = several(self.lanes.call(&commands, bytes, effect_of(options)).await?)?;
-        stored(answer)
+        let sets = Request::Sets(vec![(self.name(key), value)], options.clone());
+        stored(one(self.lanes.call(&sets, bytes, effect_of(options)).await?)?)
     }
 
     async fn read(&self, key: &Key) -> Result<Option<Bytes>> {
         let name = self.name(key);
-        let mut commands = Pipeline::with_capacity(2);
-        commands.cmd("GETRANGE").arg(&name).arg(0).arg(SMALL - 1).cmd("STRLEN").arg(&name);
-        let [start, len] = several(self.lanes.call(&commands, 0, Effect::Read).await?)?;
-        let (start, len) = (bytes(start)?.unwrap_or_default(), integer(len)?);
-        if (1..SMALL).contains(&start.len()) {
-            // It ends before the range does, so this is all of it.
-            return Ok(Some(start));
+        if let Some(answer) = self.lanes.straight(&name).await? {
+            return bytes(answer);
         }
-        // Empty or absent, which a range does not tell; or large.
-        let size = if start.is_empty() { 0 } else { len };
+        let mut commands = Pipeline::with_capacity(2);
+        commands.add_command(start_of(&name, SMALL));
+        // Where no other connection could be idle, the size of a large one comes at once.
+        let sized = !self.lanes.endpoint().is_wired();
+        if sized {
+            commands.cmd("STRLEN").arg(&name);
+        }
+        let mut answers = self.lanes.call(&commands.into(), 0, Effect::Read).await?.into_iter();
+        let start = bytes(answers.next().ok_or_else(error::strange)?)?.unwrap_or_default();
+        let size = match answers.next().map(integer).transpose()? {
+            // It ends before the range does, so this is all of it.
+            _ if (1..=SMALL).contains(&start.len()) => return Ok(Some(start)),
+            Some(size) if size > 0 => size,
+            // Empty or absent, which a range does not tell.
+            _ => match self.size(&name).await? {
+                None => return Ok(None),
+                Some(0) => return Ok(Some(Bytes::new())),
+                Some(size) => size,
+            },
+        };
         Transfer::current().expect(admit(size)?).await?;
         bytes(self.ask("GET", &name, size, Effect::Read).await?)
     }
 
+    /// How many bytes the object has; `None` if there is none.
+    async fn size(&self, name: &str) -> Result<Option<u64>> {
+        let mut commands = Pipeline::with_capacity(3);
+        // Others may come in between: what is empty was there before and is there after.
+        commands.cmd("EXISTS").arg(name).cmd("STRLEN").arg(name).cmd("EXISTS").arg(name);
+        let answers = self.lanes.call(&commands.into(), 0, Effect::Read).await?;
+        let numbers = answers.into_iter().map(integer).collect::<Result<Vec<_>>>()?;
+        let [before, size, after] = numbers.try_into().map_err(|_| error::strange())?;
+        Ok((size > 0 || (before > 0 && after > 0)).then_some(size))
+    }
+
     async fn pull(&self, key: &Key) -> Result<Option<Bytes>> {
         let name = self.name(key);
-        let size = self.integer("STRLEN", &name, Effect::Read).await?;
+        let Some(size) = self.size(&name).await? else { return Ok(None) };
         Transfer::current().expect(admit(size)?).await?;
         bytes(self.ask("GETDEL", &name, size, Effect::Once).await?)
     }
@@ -191,8 +207,7 @@ impl RedisConnector {
     async fn expire(&self, key: &Key, ttl: Duration) -> Result<bool> {
         let mut commands = Pipeline::with_capacity(1);
         commands.cmd("PEXPIRE").arg(self.name(key)).arg(millis(ttl));
-        let [answer] = several(self.lanes.call(&commands, 0, Effect::Idempotent).await?)?;
-        Ok(integer(answer)? > 0)
+        Ok(integer(one(self.lanes.call(&commands.into(), 0, Effect::Idempotent).await?)?)? > 0)
     }
 }
 
@@ -289,30 +304,6 @@ pub(crate) fn admit(size: u64) -> Result<u64> {
     Transfer::current().admit(size).map(|()| size)
 }
 
-/// The command that stores `value`, which is copied into it once.
-pub(crate) fn set(name: &str, value: &Payload, options: &PutOptions) -> Cmd {
-    let mut cmd = Cmd::with_capacity(6, name.len() + value.len() + 32);
-    cmd.arg("SET").arg(name);
-    let mut writer = cmd.writer_for_next_arg();
-    for segment in value.segments() {
-        // Writing to memory does not fail.
-        let _ = writer.write_all(segment);
-    }
-    drop(writer);
-    if options.mode == Mode::Create {
-        cmd.arg("NX");
-    }
-    if let Some(ttl) = options.ttl {
-        cmd.arg("PX").arg(millis(ttl));
-    }
-    cmd
-}
-
-/// A time to live as the server wants it. Zero is over at once, which to the server is 1.
-fn millis(ttl: Duration) -> u64 {
-    ttl.as_millis().clamp(1, MAX_TTL) as u64
-}
-
 /// The answer to `SET`.
 pub(crate) fn stored(answer: Value) -> Result<()> {
     match answer {
@@ -340,6 +331,14 @@ pub(crate) fn integer(answer: Value) -> Result<u64> {
     }
 }
 
-fn several<const N: usize>(answers: Vec<Value>) -> Result<[Value; N]> {
-    answers.try_into().map_err(|_| error::strange())
+fn one(answers: Vec<Value>) -> Result<Value> {
+    let [answer] = answers.try_into().map_err(|_| error::strange())?;
+    Ok(answer)
+}
+
+/// Reads an object's first bytes, one more than `len`: fewer are all there are.
+pub(crate) fn start_of(name: &str, len: usize) -> Cmd {
+    let mut command = redis::cmd("GETRANGE");
+    command.arg(name).arg(0).arg(len);
+    command
 }

@@ -9,13 +9,17 @@ use futures_util::future::select_ok;
 use proxystore_core::{Error, Result};
 use redis::io::tcp::{TcpSettings, socket2};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
-    ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError, RedisResult, cmd,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, Pipeline,
+    ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError, RedisResult, Value, cmd,
 };
 
+use crate::bulk::Carrier;
 use crate::config::{RedisConfig, Server};
-use crate::error;
-use crate::link::{Conn, Link, Listener};
+use crate::error::{self, Effect};
+use crate::link::{Conn, Deaf, Link, Listener};
+use crate::mux::Mux;
+use crate::request::Request;
+use crate::wire::Wire;
 
 /// After this much silence a peer is asked whether it lives.
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -89,23 +93,67 @@ impl Endpoint {
         false
     }
 
-    /// A new connection, logged in. Dropping the future leaves none.
+    /// Whether connections of our own lead there.
+    pub(crate) fn is_wired(&self) -> bool {
+        match &self.target {
+            Target::Single(info) => Wire::leads(info),
+            Target::Sentinel { .. } => true,
+            #[cfg(feature = "cluster")]
+            Target::Cluster(_) => false,
+        }
+    }
+
+    /// A new connection for one transfer at a time, logged in. Dropping the future leaves none.
+    pub(crate) async fn carrier(&self) -> RedisResult<Carrier> {
+        match self.wire().await? {
+            Some(wire) => Ok(Carrier::Wire(wire)),
+            None => self.connect(Arc::new(Deaf)).await.map(Carrier::Link),
+        }
+    }
+
+    /// A new connection for small requests, logged in. Dropping the future leaves none.
+    pub(crate) async fn shared(&self) -> RedisResult<Link> {
+        let listener: Arc<dyn Listener> = Arc::new(Deaf);
+        match self.wire().await? {
+            Some(wire) => Ok(Link::new(Conn::Mux(Mux::spawn(wire, listener.clone())), Some(&listener))),
+            None => self.connect(listener).await,
+        }
+    }
+
+    /// A connection of our own, where one can lead.
+    async fn wire(&self) -> RedisResult<Option<Wire>> {
+        match &self.target {
+            Target::Single(info) => Wire::connect(info).await,
+            Target::Sentinel { sentinels, master, settings } => {
+                let connect = |info| async move {
+                    match Wire::connect(&info).await? {
+                        Some(mut wire) => {
+                            is_master(wire.send(&role(), Effect::Read).await?).map(|()| Some(wire))
+                        }
+                        None => Ok(None),
+                    }
+                };
+                through(sentinels, master, settings, connect).await
+            }
+            #[cfg(feature = "cluster")]
+            Target::Cluster(_) => Ok(None),
+        }
+    }
+
+    /// A new connection of the `redis` crate, logged in. Dropping the future leaves none.
     pub(crate) async fn connect(&self, listener: Arc<dyn Listener>) -> RedisResult<Link> {
         match &self.target {
             Target::Single(info) => self.single(info, listener).await,
             Target::Sentinel { sentinels, master, settings } => {
-                // All are asked at once: one that is dead or wrong delays nobody.
-                let attempts = sentinels.iter().map(|sentinel| {
+                // The listener's other owners go with the attempts.
+                let connect = |info| {
                     let listener = listener.clone();
                     async move {
-                        let info = info(ask(sentinel, master).await?, settings.clone())?;
                         let link = self.single(&info, listener).await?;
-                        is_master(&link).await.map(|()| link)
+                        is_master(link.send(&role()).await?).map(|()| link)
                     }
-                    .boxed()
-                });
-                // The listener's other owners go with the attempts.
-                select_ok(attempts).await.map(|(link, _)| link)
+                };
+                through(sentinels, master, settings, connect).await
             }
             #[cfg(feature = "cluster")]
             Target::Cluster(client) => {
@@ -165,17 +213,30 @@ async fn ask(sentinel: &ConnectionInfo, master: &str) -> RedisResult<ConnectionA
     }
 }
 
-/// A sentinel may not know yet that it was deposed; it knows itself.
-async fn is_master(link: &Link) -> RedisResult<()> {
-    let mut role = redis::pipe();
+/// Connects to the master that the sentinels know. All are asked at once: one that is dead or wrong delays nobody.
+async fn through<T, F: Future<Output = RedisResult<T>> + Send>(
+    sentinels: &[ConnectionInfo],
+    master: &str,
+    settings: &RedisConnectionInfo,
+    connect: impl Fn(ConnectionInfo) -> F + Sync,
+) -> RedisResult<T> {
+    let connect = &connect;
+    let attempts = sentinels.iter().map(|sentinel| {
+        async move { connect(info(ask(sentinel, master).await?, settings.clone())?).await }.boxed()
+    });
+    select_ok(attempts).await.map(|(found, _)| found)
+}
+
+fn role() -> Request {
+    let mut role = Pipeline::with_capacity(1);
     role.cmd("ROLE");
-    let answers = link.send(&role).await?;
-    match answers.first() {
-        Some(redis::Value::Array(role))
-            if role.first() == Some(&redis::Value::BulkString(b"master".to_vec())) =>
-        {
-            Ok(())
-        }
+    role.into()
+}
+
+/// A sentinel may not know yet that it was deposed; it knows itself.
+fn is_master(role: Vec<Value>) -> RedisResult<()> {
+    match role.first() {
+        Some(Value::Array(role)) if role.first() == Some(&Value::BulkString(b"master".to_vec())) => Ok(()),
         _ => Err(std::io::Error::other("the sentinel names a server that is no master").into()),
     }
 }

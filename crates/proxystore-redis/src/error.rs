@@ -59,6 +59,13 @@ pub(crate) fn unreachable(error: &RedisError) -> Error {
     if kind == redis::ErrorKind::AuthenticationFailed {
         return denied("the server refuses the user or password");
     }
+    if error.code() == Some(GROWN) {
+        return Error::new(
+            ErrorKind::TooLarge,
+            "the object was replaced by a larger one than the caller takes",
+        )
+        .hint("raise `max_object` where the store is opened");
+    }
     if matches!(kind, redis::ErrorKind::Server(_) | redis::ErrorKind::Extension) {
         return of_server(error.code().unwrap_or_default(), error.detail().unwrap_or_default());
     }
@@ -72,6 +79,14 @@ pub(crate) fn unreachable(error: &RedisError) -> Error {
             .hint("the option `ca` names the certificates to trust");
     }
     Error::new(ErrorKind::Unavailable, format!("no connection: {text}")).transient()
+}
+
+/// No server's code, but one of ours.
+const GROWN: &str = "grown";
+
+/// Another object was put since this one's size was asked for.
+pub(crate) fn grown() -> RedisError {
+    redis::make_extension_error(GROWN.into(), None)
 }
 
 /// No connection was set up in time.
@@ -109,6 +124,8 @@ fn of_server(code: &str, detail: &str) -> Error {
         "ERR" if detail.contains("DB index") => {
             Error::new(ErrorKind::Config, "the server has no such database")
         }
+        // Before version 6 there is no code of its own for it.
+        "ERR" if detail.starts_with("invalid password") => denied("the server refuses the user or password"),
         "ERR" if detail.contains("AUTH") => denied("the server knows no password for this user"),
         _ if code.len() <= 32 && code.bytes().all(|byte| byte.is_ascii_uppercase()) => {
             Error::new(ErrorKind::Unexpected, format!("the server answers with the error {code}"))
@@ -134,6 +151,11 @@ pub(crate) fn closed() -> Error {
 /// The text of an error that arose on this side, which holds no argument of ours.
 fn plain(error: &RedisError) -> String {
     if error.is_io_error() { error.to_string() } else { error.category().into() }
+}
+
+/// Whether a command has more arguments than the server knows of.
+pub(crate) fn is_arity(error: &RedisError) -> bool {
+    error.detail().is_some_and(|detail| detail.starts_with("wrong number of arguments"))
 }
 
 /// Whether the connection is of no use after this.

@@ -1,18 +1,23 @@
 //! Which connection a command takes, until when, and what happens when it breaks.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::{Either, select};
 use proxystore_core::{Result, Transfer};
-use redis::{Pipeline, Value};
+use redis::{RedisResult, Value};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::bulk::{Bulk, Lease};
+use crate::bulk::{Bulk, Carrier, Lease};
+use crate::connector::admit;
 use crate::endpoint::Endpoint;
 use crate::error::{self, Effect};
-use crate::link::{Deaf, Link, Listener};
+use crate::link::{Link, Listener};
+use crate::reply::Head;
+use crate::request::Request;
 use crate::slot::{Open, Slot};
 
 /// Up to this many bytes an object is small, and goes over the control connection.
@@ -32,10 +37,18 @@ pub(crate) struct Lanes {
 impl Lanes {
     pub(crate) fn new(endpoint: Endpoint, timeout: Duration, connect_timeout: Duration, bulk: usize) -> Self {
         let endpoint = Arc::new(endpoint);
-        let open = opening(endpoint.clone(), connect_timeout, || Arc::new(Deaf));
+        let (sharing, carrying) = (endpoint.clone(), endpoint.clone());
+        let control = opening(connect_timeout, move || {
+            let endpoint = sharing.clone();
+            async move { endpoint.shared().await }
+        });
+        let carriers = opening(connect_timeout, move || {
+            let endpoint = carrying.clone();
+            async move { endpoint.carrier().await }
+        });
         Self {
-            control: Slot::new(open.clone(), patience(timeout)),
-            bulk: Bulk::new(open, bulk),
+            control: Slot::new(control, patience(timeout), connect_timeout),
+            bulk: Bulk::new(carriers, bulk),
             ahead: AtomicU64::new(0),
             endpoint,
             timeout,
@@ -47,30 +60,82 @@ impl Lanes {
         &self.endpoint
     }
 
-    /// Another shared connection of this connector, with a listener of its own.
+    /// Another shared connection of this connector, with a listener of its own: one of the `redis` crate.
     pub(crate) fn slot(&self, listener: impl Fn() -> Arc<dyn Listener> + Send + Sync + 'static) -> Slot {
-        Slot::new(opening(self.endpoint.clone(), self.connect_timeout, listener), patience(self.timeout))
+        let endpoint = self.endpoint.clone();
+        let open = opening(self.connect_timeout, move || {
+            let (endpoint, listener) = (endpoint.clone(), listener());
+            async move { endpoint.connect(listener).await }
+        });
+        Slot::new(open, patience(self.timeout), self.connect_timeout)
     }
 
-    /// Runs commands that carry `bytes` bytes in all, there or back, and gives the answers, errors of the server
+    /// Sends commands that carry `bytes` bytes in all, there or back, and gives the answers, errors of the server
     /// among them.
-    pub(crate) async fn call(&self, commands: &Pipeline, bytes: u64, effect: Effect) -> Result<Vec<Value>> {
+    pub(crate) async fn call(&self, request: &Request, bytes: u64, effect: Effect) -> Result<Vec<Value>> {
         if bytes <= SMALL as u64 {
-            return self.call_on(&self.control, commands, effect).await;
+            return self.call_on(&self.control, request, effect).await;
         }
         let ahead = Ahead::new(&self.ahead, bytes);
         let time = self.timeout + Transfer::time_for(ahead.total);
-        run(Lane::Bulk(&self.bulk), commands, effect, time).await
+        run(Lane::Bulk(self), request, effect, time).await
     }
 
-    /// Runs small commands on a shared connection.
-    pub(crate) async fn call_on(
-        &self,
-        slot: &Slot,
-        commands: &Pipeline,
-        effect: Effect,
-    ) -> Result<Vec<Value>> {
-        run(Lane::Shared(slot), commands, effect, self.timeout).await
+    /// Sends small commands on a shared connection.
+    pub(crate) async fn call_on(&self, slot: &Slot, request: &Request, effect: Effect) -> Result<Vec<Value>> {
+        run(Lane::Shared(slot), request, effect, self.timeout).await
+    }
+
+    /// The answer to `GET`, by a connection that has nothing to do: the size comes first, and what the caller does not
+    /// take is not fetched. `None`: there is no such connection.
+    pub(crate) async fn straight(&self, name: &str) -> Result<Option<Value>> {
+        let Some(mut lease) = self.bulk.idle() else { return Ok(None) };
+        let read = &Request::of("GET", name);
+        let began = Instant::now();
+        let late = |_| {
+            Lane::Bulk(self).silent(began);
+            error::late(Effect::Read, true, began.elapsed())
+        };
+        let asked = timeout_at(began + self.timeout, lease.carrier.ask(read)).await.map_err(late)?;
+        let size = match asked {
+            Ok(Head::Whole(answer)) => {
+                lease.give_back();
+                return Ok(Some(answer));
+            }
+            Ok(Head::Body(size)) => size,
+            // An array is no object.
+            Ok(Head::Many(_)) => return Err(error::strange()),
+            Err(_) => {
+                self.bulk.forget();
+                return Ok(None);
+            }
+        };
+        let bytes = size as u64;
+        if size > SMALL {
+            admit(bytes)?;
+            let transfer = Transfer::current();
+            // Nobody waits for room while it holds a connection.
+            match select(pin!(transfer.expect(bytes)), std::future::ready(())).await {
+                Either::Left((room, _)) => room?,
+                Either::Right(((), room)) => {
+                    drop(lease);
+                    room.await?;
+                    return Ok(self.call(read, bytes, Effect::Read).await?.pop());
+                }
+            }
+        }
+        let ahead = Ahead::new(&self.ahead, bytes);
+        let deadline = began + self.timeout + Transfer::time_for(ahead.total);
+        match timeout_at(deadline, lease.carrier.body(size)).await.map_err(late)? {
+            Ok(object) => {
+                lease.give_back();
+                Ok(Some(Value::BulkString(object)))
+            }
+            Err(_) => {
+                self.bulk.forget();
+                Ok(self.call(read, bytes, Effect::Read).await?.pop())
+            }
+        }
     }
 
     #[cfg(feature = "cluster")]
@@ -100,16 +165,16 @@ fn patience(timeout: Duration) -> Duration {
     (timeout / 2).min(Duration::from_secs(1))
 }
 
-fn opening(
-    endpoint: Arc<Endpoint>,
-    deadline: Duration,
-    listener: impl Fn() -> Arc<dyn Listener> + Send + Sync + 'static,
-) -> Open {
+fn opening<T, F>(deadline: Duration, open: impl Fn() -> F + Send + Sync + 'static) -> Open<T>
+where
+    T: Send + 'static,
+    F: Future<Output = RedisResult<T>> + Send + 'static,
+{
     Arc::new(move || {
-        let (endpoint, listener) = (endpoint.clone(), listener());
+        let opening = open();
         async move {
-            match timeout(deadline, endpoint.connect(listener)).await {
-                Ok(link) => link.map_err(|error| error::unreachable(&error)),
+            match timeout(deadline, opening).await {
+                Ok(opened) => opened.map_err(|error| error::unreachable(&error)),
                 Err(_) => Err(error::no_connection(deadline)),
             }
         }
@@ -117,35 +182,39 @@ fn opening(
     })
 }
 
-/// Runs the commands, at most twice, within `timeout`.
-async fn run(lane: Lane<'_>, commands: &Pipeline, effect: Effect, timeout: Duration) -> Result<Vec<Value>> {
+/// Sends the request, at most twice, within `timeout`.
+async fn run(lane: Lane<'_>, request: &Request, effect: Effect, timeout: Duration) -> Result<Vec<Value>> {
     let began = Instant::now();
     let deadline = began + timeout;
-    // Whether the server may have seen the commands in the attempt before.
+    // Whether the server may have seen the request in the attempt before.
     let mut sent = false;
     loop {
-        let held = match timeout_at(deadline, lane.hold()).await {
+        let mut held = match timeout_at(deadline, lane.hold()).await {
             Ok(Ok(held)) => held,
             Ok(Err(error)) if sent && effect != Effect::Read => return Err(error::unsettled(&error)),
             Ok(Err(error)) => return Err(error),
             Err(_) => return Err(error::late(effect, sent, began.elapsed())),
         };
-        let error = match timeout_at(deadline, held.link().send(commands)).await {
+        let asked = Instant::now();
+        let error = match timeout_at(deadline, held.send(request, effect)).await {
             Ok(Ok(answers)) => {
                 if answers.iter().any(is_demoted) {
-                    held.link().retire();
+                    held.retire();
                 } else {
                     held.give_back();
                 }
                 return Ok(answers);
             }
             Ok(Err(error)) => error,
-            Err(_) => return Err(error::late(effect, true, began.elapsed())),
+            Err(_) => {
+                lane.silent(asked);
+                return Err(error::late(effect, true, began.elapsed()));
+            }
         };
         if !error::is_fatal(&error) {
             return Err(error::unreachable(&error));
         }
-        held.link().retire();
+        held.retire();
         lane.broke();
         if sent || effect == Effect::Once {
             return Err(error::broken(&error, effect));
@@ -158,35 +227,50 @@ async fn run(lane: Lane<'_>, commands: &Pipeline, effect: Effect, timeout: Durat
 #[derive(Clone, Copy)]
 enum Lane<'a> {
     Shared(&'a Slot),
-    Bulk(&'a Bulk),
+    Bulk(&'a Lanes),
 }
 
 /// A connection for one call. Dropped, a bulk connection is closed.
 enum Held<'a> {
     Shared(Arc<Link>),
-    Bulk(Lease<'a>),
+    Bulk(Lease<'a, Carrier>),
 }
 
 impl<'a> Lane<'a> {
     async fn hold(self) -> Result<Held<'a>> {
         match self {
             Lane::Shared(slot) => slot.link().await.map(Held::Shared),
-            Lane::Bulk(bulk) => bulk.lease().await.map(Held::Bulk),
+            Lane::Bulk(lanes) => lanes.bulk.lease().await.map(Held::Bulk),
         }
     }
 
     fn broke(self) {
-        if let Lane::Bulk(bulk) = self {
-            bulk.forget();
+        if let Lane::Bulk(lanes) = self {
+            lanes.bulk.forget();
+        }
+    }
+
+    /// Where one connection is silent, the others may be.
+    fn silent(self, since: Instant) {
+        if let Lane::Bulk(lanes) = self {
+            lanes.bulk.forget();
+            lanes.control.doubt(since);
         }
     }
 }
 
 impl Held<'_> {
-    fn link(&self) -> &Link {
+    async fn send(&mut self, request: &Request, effect: Effect) -> RedisResult<Vec<Value>> {
         match self {
-            Held::Shared(link) => link,
-            Held::Bulk(lease) => lease.link(),
+            Held::Shared(link) => link.send(request).await,
+            Held::Bulk(lease) => lease.carrier.send(request, effect).await,
+        }
+    }
+
+    /// It is of no more use.
+    fn retire(self) {
+        if let Held::Shared(link) = self {
+            link.retire();
         }
     }
 

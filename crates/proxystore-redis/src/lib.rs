@@ -13,18 +13,21 @@
 //! | `prefix` | objects are named `<prefix>:<key>`; part of the identity | `proxystore` |
 //! | `timeout` | deadline of an operation, to which its bytes add a second per 8 MiB | `2s` |
 //! | `connect_timeout` | deadline of a connection's set-up | `2s` |
-//! | `bulk` | connections for objects above 64 KiB | `4` |
+//! | `bulk` | connections for objects above 64 KiB, opened as needed | `4` |
 //! | `ca` | a file of PEM certificates to trust instead of the public ones (`rediss://`) | |
 //!
 //! An object is one string value, its bytes as they are. Needed of the server: version 6.2 (`GETDEL`, only for
-//! `take`), and permission for `GET`, `GETRANGE`, `STRLEN`, `SET`, `UNLINK`, `EXISTS`, `PEXPIRE`, `PING`; to be woken
-//! by watches `HELLO` and `CLIENT TRACKING`; to clear `SCAN`; to be warned `INFO`.
+//! `take`), and permission for `GET`, `GETRANGE`, `STRLEN`, `SET`, `UNLINK`, `EXISTS`, `PEXPIRE`, `PING`; for a
+//! database other than 0 `SELECT`; by way of sentinels `ROLE`; to be woken by watches `HELLO` and `CLIENT TRACKING`; to
+//! clear `SCAN`; to be warned `INFO`.
 //!
 //! # Connections
 //!
 //! Connections have roles, so that no large object stands before a small one. One *control* connection carries all
 //! small commands at once. *Bulk* connections carry one large transfer each; a transfer that is dropped or late closes
-//! its connection, and its bytes with it. One *subscribe* connection, opened by the first watch, hears of changes.
+//! its connection, and its bytes with it. A `get` takes one that has nothing to do, and so one round trip whatever the
+//! size. One *subscribe* connection, opened by the first watch, hears of changes. The first two kinds are our own, which
+//! copy no large value; by TLS and to a cluster they are of the `redis` crate, as the third always is.
 //! A connection that owes an answer is probed before it is used again, and replaced if it is dead: a network that
 //! swallows packets without a word costs one deadline, not the service.
 //!
@@ -51,8 +54,12 @@ mod endpoint;
 mod error;
 mod lanes;
 mod link;
+mod mux;
+mod reply;
+mod request;
 mod slot;
 mod watch;
+mod wire;
 
 pub use config::{RedisConfig, Server};
 pub use connector::RedisConnector;

@@ -8,6 +8,9 @@ use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{Pipeline, PushInfo, RedisResult, Value};
 use tokio::time::{Instant, timeout};
 
+use crate::mux::Mux;
+use crate::request::Request;
+
 /// What a connection hears unasked. Owned by the connection's driver, so its drop means that the driver has ended,
 /// for whatever reason: the server hung up, or the runtime is gone.
 pub(crate) trait Listener: Send + Sync + 'static {
@@ -21,8 +24,8 @@ impl Listener for Deaf {
     fn hear(&self, _: PushInfo) {}
 }
 
-#[derive(Clone)]
 pub(crate) enum Conn {
+    Mux(Mux),
     Single(MultiplexedConnection),
     #[cfg(feature = "cluster")]
     Cluster(redis::cluster_async::ClusterConnection),
@@ -30,7 +33,7 @@ pub(crate) enum Conn {
 
 pub(crate) struct Link {
     conn: Conn,
-    /// The driver's listener; `None` where the protocol has no pushes, and the driver's end shows in an error only.
+    /// The driver's listener; `None` where the driver has none, and its end shows in an error only.
     driver: Option<Weak<dyn Listener>>,
     retired: AtomicBool,
     pulse: Mutex<Pulse>,
@@ -54,19 +57,21 @@ impl Link {
         }
     }
 
-    /// Whether it is a single connection that hears pushes.
+    /// Whether it is a connection that hears pushes.
     pub(crate) fn hears(&self) -> bool {
         self.driver.is_some()
     }
 
     /// Sends the commands and waits for all answers, errors of the server among them. Dropping the future leaves the
     /// connection in order: its answers are skipped.
-    pub(crate) async fn send(&self, commands: &Pipeline) -> RedisResult<Vec<Value>> {
+    pub(crate) async fn send(&self, request: &Request) -> RedisResult<Vec<Value>> {
         let beat = Beat::new(self);
-        let answer = match self.conn.clone() {
-            Conn::Single(mut conn) => conn.req_packed_commands(commands, 0, commands.len()).await,
+        let (commands, count) = (|| request.pipeline(), request.len());
+        let answer = match &self.conn {
+            Conn::Mux(mux) => mux.send(request).await,
+            Conn::Single(conn) => conn.clone().req_packed_commands(&commands(), 0, count).await,
             #[cfg(feature = "cluster")]
-            Conn::Cluster(mut conn) => conn.req_packed_commands(commands, 0, commands.len()).await,
+            Conn::Cluster(conn) => conn.clone().req_packed_commands(&commands(), 0, count).await,
         };
         beat.answered();
         answer
@@ -76,7 +81,7 @@ impl Link {
     pub(crate) fn cluster(&self) -> Option<redis::cluster_async::ClusterConnection> {
         match &self.conn {
             Conn::Cluster(conn) => Some(conn.clone()),
-            Conn::Single(_) => None,
+            Conn::Mux(_) | Conn::Single(_) => None,
         }
     }
 
@@ -95,11 +100,16 @@ impl Link {
         lock(&self.pulse).since.is_some_and(|since| since.elapsed() >= patience)
     }
 
+    /// Counts as owing an answer since then.
+    pub(crate) fn doubt(&self, since: Instant) {
+        lock(&self.pulse).since.get_or_insert(since);
+    }
+
     /// Whether anything at all comes back within `patience`.
     pub(crate) async fn answers(&self, patience: Duration) -> bool {
         let mut ping = Pipeline::with_capacity(1);
         ping.cmd("PING");
-        matches!(timeout(patience, self.send(&ping)).await, Ok(Ok(_)))
+        matches!(timeout(patience, self.send(&ping.into())).await, Ok(Ok(_)))
     }
 }
 

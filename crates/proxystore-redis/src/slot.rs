@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use proxystore_core::Result;
+use tokio::time::Instant;
 
 use crate::error;
 use crate::link::{Link, lock};
@@ -13,30 +14,34 @@ use crate::link::{Link, lock};
 type Opening = BoxFuture<'static, Result<Arc<Link>>>;
 
 /// Opens a connection.
-pub(crate) type Open = Arc<dyn Fn() -> BoxFuture<'static, Result<Link>> + Send + Sync>;
+pub(crate) type Open<T> = Arc<dyn Fn() -> BoxFuture<'static, Result<T>> + Send + Sync>;
 
 /// Opens its connection when first asked for, and anew when it is dead.
 ///
-/// However many callers ask, there is one attempt at a time, and they share its outcome. The attempt is a shared
-/// future that its callers drive, whoever of them is left; with the last one it is dropped. So no lock is held while
-/// it runs, nothing is spawned, and dropping callers leaves no connection behind.
+/// However many callers ask, there is one attempt at a time, unless it takes longer than any may, and they share its
+/// outcome. The attempt is a shared future that its callers drive, whoever of them is left; with the last one it is
+/// dropped. So no lock is held while it runs, nothing is spawned, and dropping callers leaves no connection behind.
 pub(crate) struct Slot {
-    open: Open,
+    open: Open<Link>,
     /// How long the connection may owe an answer before it is probed, and how long the probe may take.
     patience: Duration,
+    /// How long an opening may take in all.
+    limit: Duration,
     state: Arc<Mutex<State>>,
 }
 
 enum State {
     Empty,
-    Opening(WeakShared<Opening>),
+    /// Since when.
+    Opening(WeakShared<Opening>, Instant),
     Ready(Arc<Link>),
     Closed,
 }
 
 impl Slot {
-    pub(crate) fn new(open: Open, patience: Duration) -> Self {
-        Self { open, patience, state: Arc::new(Mutex::new(State::Empty)) }
+    /// `open` ends within `connect_timeout`.
+    pub(crate) fn new(open: Open<Link>, patience: Duration, connect_timeout: Duration) -> Self {
+        Self { open, patience, limit: patience + connect_timeout, state: Arc::new(Mutex::new(State::Empty)) }
     }
 
     /// The connection. Dropping the future leaves the attempt to the other callers.
@@ -48,14 +53,20 @@ impl Slot {
                 State::Ready(link) if !link.is_alive() => None,
                 State::Ready(link) if link.owes_for(self.patience) => Some(link.clone()),
                 State::Ready(link) => return Ok(link.clone()),
-                State::Empty | State::Opening(_) => None,
+                State::Empty | State::Opening(..) => None,
             };
             match &*state {
-                State::Opening(opening) if let Some(opening) = opening.upgrade() => opening,
+                // What takes longer hangs on a runtime that stands still.
+                State::Opening(opening, since)
+                    if since.elapsed() <= self.limit
+                        && let Some(opening) = opening.upgrade() =>
+                {
+                    opening
+                }
                 _ => {
                     let opening = self.opening(owing);
                     if let Some(weak) = opening.downgrade() {
-                        *state = State::Opening(weak);
+                        *state = State::Opening(weak, Instant::now());
                     }
                     opening
                 }
@@ -79,6 +90,8 @@ impl Slot {
                     *state = State::Ready(link.clone());
                     Ok(link)
                 }
+                // Another one was faster.
+                (State::Ready(_), Err(error)) => Err(error),
                 (_, Err(error)) => {
                     *state = State::Empty;
                     Err(error)
@@ -86,6 +99,13 @@ impl Slot {
             }
         };
         opening.boxed().shared()
+    }
+
+    /// Has the connection probed before it is used again: another one to the same server is silent since then.
+    pub(crate) fn doubt(&self, since: Instant) {
+        if let State::Ready(link) = &*lock(&self.state) {
+            link.doubt(since);
+        }
     }
 
     /// `Closed` if it is.
@@ -98,3 +118,6 @@ impl Slot {
         *lock(&self.state) = State::Closed;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,9 @@
 //! Watches by `CLIENT TRACKING`.
 //!
 //! A connection that tracks hears of the next change of every key that it has read, whether the key was there or not.
-//! So to subscribe is to ask for the key, and to go on is to ask again after each change. Who waits is counted per
-//! key: however many watches a key has in this process, the server sees one.
+//! So to subscribe is to ask for the key, and to go on is to ask again after each change. A change is reported at once,
+//! before asking again: most who wait look and are done. Who goes on asks first, and then looks once more, at what may
+//! have happened unheard. However many watches a key has in this process, the server is asked once for all.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -56,10 +57,12 @@ impl Keys {
         (entry.clone(), entry.changes.subscribe())
     }
 
-    /// Forgets the key with its last watch, which is the one that calls.
-    fn leave(&self, name: &str) {
+    /// Forgets the key with its last watch.
+    fn leave(&self, name: &str, changes: Option<watch::Receiver<u64>>) {
         let mut keys = lock(&self.0);
-        if keys.get(name).is_some_and(|entry| entry.changes.receiver_count() <= 1) {
+        // Not before: of two that leave at once, one has to be the last.
+        drop(changes);
+        if keys.get(name).is_some_and(|entry| entry.changes.receiver_count() == 0) {
             keys.remove(name);
         }
     }
@@ -105,11 +108,19 @@ impl Watches {
     pub(crate) async fn watch(self: Arc<Self>, key: &Key) -> Result<Watch> {
         let name = format!("{}:{key}", self.prefix);
         let (entry, changes) = self.keys.join(&name);
-        let mut watching =
-            Watching { all: self, name, entry, changes, delays: Backoff::default().delays(), polls: false };
+        let delays = Backoff::default().delays();
+        let mut watching = Watching {
+            all: self,
+            name,
+            entry,
+            changes: Some(changes),
+            delays,
+            subscribed: false,
+            polls: false,
+        };
         match watching.ask().await {
             Err(error) if error.kind() == ErrorKind::Unsupported => watching.polls = true,
-            asked => asked?,
+            asked => watching.subscribed = asked.map(|()| true)?,
         }
         Ok(Watch::new(stream::unfold(watching, async |mut watching| {
             watching.wake().await.map(|()| ((), watching))
@@ -130,7 +141,7 @@ impl Watches {
         if self.lanes.endpoint().is_cluster() || !self.slot.link().await?.hears() {
             return Err(refused_to_track());
         }
-        match &self.lanes.call_on(&self.slot, &commands, Effect::Read).await?[..] {
+        match &self.lanes.call_on(&self.slot, &commands.into(), Effect::Read).await?[..] {
             [Value::Okay, Value::Int(_)] => Ok(()),
             [Value::Okay, Value::ServerError(error)] => Err(error::refused(error)),
             [Value::ServerError(_), _] => Err(refused_to_track()),
@@ -148,8 +159,11 @@ struct Watching {
     all: Arc<Watches>,
     name: String,
     entry: Arc<Entry>,
-    changes: watch::Receiver<u64>,
+    /// There until the drop.
+    changes: Option<watch::Receiver<u64>>,
     delays: Delays,
+    /// The server will tell of the next change.
+    subscribed: bool,
     /// The server does not track: look time and again.
     polls: bool,
 }
@@ -166,20 +180,25 @@ impl Watching {
         Ok(())
     }
 
-    /// Waits for a change, and is subscribed to the next one before it reports this one. `None` when there is nothing
-    /// to wait for any more.
+    /// Waits for a change, or for the time to look because one may have been missed. `None` when there is nothing to
+    /// wait for any more.
     async fn wake(&mut self) -> Option<()> {
+        if self.subscribed {
+            self.changes.as_mut()?.changed().await.ok()?;
+            self.subscribed = false;
+            return self.all.slot.check_open().ok();
+        }
         if !self.polls {
-            self.changes.changed().await.ok()?;
             match self.ask().await {
                 Ok(()) => {
+                    self.subscribed = true;
                     self.delays = Backoff::default().delays();
                     return Some(());
                 }
                 Err(error) if error.kind() == ErrorKind::Closed => return None,
                 Err(error) if error.kind() == ErrorKind::Unsupported => self.polls = true,
-                // Not subscribed: report, and try again at the next wake.
-                Err(_) => self.changes.mark_changed(),
+                // Report, and try again at the next wake.
+                Err(_) => {}
             }
         }
         let delay = self.delays.next()?;
@@ -190,6 +209,6 @@ impl Watching {
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        self.all.keys.leave(&self.name);
+        self.all.keys.leave(&self.name, self.changes.take());
     }
 }

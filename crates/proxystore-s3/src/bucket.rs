@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::SdkError;
-use proxystore_core::{Key, Result};
+use proxystore_core::{Error, ErrorKind, Key, Result};
 use tokio::time::timeout;
 
 use crate::config::S3Config;
@@ -113,5 +113,18 @@ impl Bucket {
             len: head.content_length().and_then(|len| u64::try_from(len).ok()).unwrap_or_default(),
             expiry: expiry::of(head.metadata())?,
         }))
+    }
+}
+
+/// Runs `work` where it may block. It runs to its end also when the future is dropped.
+pub(crate) async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => {
+            Err(Error::new(ErrorKind::Unexpected, "the work on a file panicked"))
+        }
+        Err(_) => Err(Error::new(ErrorKind::Closed, "the runtime is shutting down")),
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::MetadataDirective;
 use proxystore_core::{
-    Capabilities, Connector, ConnectorConfig, ConnectorInfo, Error, Id, Key, Origin, Payload, PutOptions,
-    Reach, Result, Transfer, async_trait,
+    Capabilities, Connector, ConnectorConfig, ConnectorInfo, Draft, Error, FileSource, FileTarget, Id, Key,
+    Origin, Payload, PutOptions, Reach, Result, Transfer, async_trait,
 };
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -186,6 +186,19 @@ impl Connector for S3Connector {
     async fn get(&self, key: &Key) -> Result<Option<Payload>> {
         let get = async |bucket: Arc<Bucket>, name: String| download::get(&bucket, &name).await;
         Ok(self.on("get", key, get).await?.map(|found| found.bytes.into()))
+    }
+
+    /// The file is read while its parts go.
+    async fn put_file(&self, key: &Key, source: &FileSource, options: &PutOptions) -> Result<()> {
+        let put =
+            async |bucket: Arc<Bucket>, name: String| upload::put_file(&bucket, &name, source, options).await;
+        self.on("put", key, put).await
+    }
+
+    /// The file is written while the object's ranges come.
+    async fn get_file(&self, key: &Key, target: &FileTarget) -> Result<Option<Draft>> {
+        let get = async |bucket: Arc<Bucket>, name: String| download::get_file(&bucket, &name, target).await;
+        self.on("get", key, get).await
     }
 
     async fn exists(&self, key: &Key) -> Result<bool> {

@@ -8,10 +8,11 @@ use aws_sdk_s3::primitives::ByteStream;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::poll_immediate;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use proxystore_core::{Backoff, Error, ErrorKind, Result, Transfer};
+use proxystore_core::{Backoff, Draft, Error, ErrorKind, FileTarget, Result, Transfer};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::bucket::{Bucket, STEP};
+use crate::bucket::{Bucket, STEP, beside};
+use crate::buffers::Buffers;
 use crate::connector::MAX_VALUE;
 use crate::error::{self, Effect, Failed, Why};
 use crate::expiry;
@@ -36,50 +37,39 @@ pub(crate) struct Found {
 /// The object at `name`, unless there is none or it has expired.
 pub(crate) async fn get(bucket: &Bucket, name: &str) -> Result<Option<Found>> {
     for _ in 0..CHANGES {
-        match version(bucket, name).await {
+        match whole(bucket, name).await {
             Ok(found) => return Ok(found),
-            // Between two of its ranges it was replaced or removed.
-            Err(Failed { why: Why::Condition | Why::NoObject | Why::Range, .. }) => {}
-            Err(failed) => return Err(failed.error),
+            Err(failed) => look_again(failed)?,
         }
     }
     Err(error::contended())
 }
 
-/// One version of the object. Fails with a [`Why`] if it changes meanwhile.
-async fn version(bucket: &Bucket, name: &str) -> Result<Option<Found>, Failed> {
-    let first = match range(bucket, name, 0..PIECE, None).await {
-        Ok(first) => first,
-        Err(Failed { why: Why::NoObject, .. }) => return Ok(None),
-        Err(Failed { why: Why::Range, .. }) => return empty(bucket, name).await,
-        Err(failed) => return Err(failed),
-    };
-    if expiry::is_over(expiry::of(first.metadata())?) {
-        return Ok(None);
-    }
-    let (from, len) = extent(&first)?;
-    if from != 0 {
-        return Err(error::torn("the server's answer is another range").into());
-    }
-    let etag = first.e_tag().ok_or_else(|| error::torn("the server's answer has no ETag"))?.to_owned();
-    let transfer = Transfer::current();
-    transfer.admit(len)?;
-    let mut body = Some(first.body);
-    if len > SMALL {
-        let mut room = pin!(transfer.expect(len));
-        match poll_immediate(&mut room).await {
-            Some(room) => room?,
-            // No connection is held while there is no room.
-            None => {
-                body = None;
-                room.await?;
-            }
+/// The same into a file. No more of it is in memory than the ranges on their way.
+pub(crate) async fn get_file(bucket: &Bucket, name: &str, target: &FileTarget) -> Result<Option<Draft>> {
+    for _ in 0..CHANGES {
+        match drafted(bucket, name, target).await {
+            Ok(found) => return Ok(found),
+            Err(failed) => look_again(failed)?,
         }
     }
+    Err(error::contended())
+}
+
+/// Whether the object was replaced or removed between two of its ranges. If not, that is the error.
+fn look_again(failed: Failed) -> Result<()> {
+    match failed.why {
+        Why::Condition | Why::NoObject | Why::Range => Ok(()),
+        _ => Err(failed.error),
+    }
+}
+
+async fn whole(bucket: &Bucket, name: &str) -> Result<Option<Found>, Failed> {
+    let Some(mut version) = Version::find(bucket, name).await? else { return Ok(None) };
+    let transfer = Transfer::current();
     let mut pieces = Vec::new();
-    for (range, buffer) in split(len)? {
-        let body = body.take().filter(|_| range.start == 0);
-        pieces.push(Piece { bucket, name, etag: &etag, range, buffer, body }.fetch(&transfer));
+    for (range, buffer) in split(version.len)? {
+        pieces.push(version.piece(range, buffer).fetch(&transfer));
     }
     let pieces: Vec<_> = stream::iter(pieces).buffered(IN_FLIGHT).try_collect().await?;
     let mut bytes = BytesMut::new();
@@ -87,30 +77,106 @@ async fn version(bucket: &Bucket, name: &str) -> Result<Option<Found>, Failed> {
         // They are neighbours in memory, so this copies nothing.
         bytes.unsplit(piece);
     }
-    Ok(Some(Found { bytes: bytes.freeze(), etag }))
+    Ok(Some(Found { bytes: bytes.freeze(), etag: version.etag }))
+}
+
+async fn drafted(bucket: &Bucket, name: &str, target: &FileTarget) -> Result<Option<Draft>, Failed> {
+    let Some(mut version) = Version::find(bucket, name).await? else { return Ok(None) };
+    let (target, len) = (target.clone(), version.len);
+    let draft = beside(move || target.draft(len)).await?;
+    let (transfer, buffers) = (Transfer::current(), Buffers::default());
+    let mut writes = Vec::new();
+    for range in ranges(len) {
+        writes.push(version.piece(range, BytesMut::new()).write(&draft, &buffers, &transfer));
+    }
+    stream::iter(writes).buffer_unordered(IN_FLIGHT).try_collect::<()>().await?;
+    Ok(Some(draft))
+}
+
+/// One version of an object: what is asked of it fails with a [`Why`] if it is another meanwhile.
+struct Version<'a> {
+    bucket: &'a Bucket,
+    name: &'a str,
+    etag: String,
+    len: u64,
+    /// The answer that brings its beginning, unless there was no room for it.
+    body: Option<ByteStream>,
+}
+
+impl<'a> Version<'a> {
+    /// The one that is there, if the caller takes it, and when there is room for it.
+    async fn find(bucket: &'a Bucket, name: &'a str) -> Result<Option<Self>, Failed> {
+        let first = match range(bucket, name, 0..PIECE, None).await {
+            Ok(first) => first,
+            Err(Failed { why: Why::NoObject, .. }) => return Ok(None),
+            Err(Failed { why: Why::Range, .. }) => return Self::empty(bucket, name).await,
+            Err(failed) => return Err(failed),
+        };
+        if expiry::is_over(expiry::of(first.metadata())?) {
+            return Ok(None);
+        }
+        let (from, len) = extent(&first)?;
+        if from != 0 {
+            return Err(error::torn("the server's answer is another range").into());
+        }
+        let etag = first.e_tag().ok_or_else(|| error::torn("the server's answer has no ETag"))?.to_owned();
+        let transfer = Transfer::current();
+        transfer.admit(len)?;
+        if len > MAX_VALUE {
+            let error = Error::new(ErrorKind::TooLarge, "the object is larger than this connector puts any");
+            return Err(error.with("bytes", len).into());
+        }
+        let mut body = Some(first.body);
+        if len > SMALL {
+            let mut room = pin!(transfer.expect(len));
+            match poll_immediate(&mut room).await {
+                Some(room) => room?,
+                // No connection is held while there is no room.
+                None => {
+                    body = None;
+                    room.await?;
+                }
+            }
+        }
+        Ok(Some(Self { bucket, name, etag, len, body }))
+    }
+
+    /// What has no first byte is empty.
+    async fn empty(bucket: &'a Bucket, name: &'a str) -> Result<Option<Self>, Failed> {
+        match bucket.head(name).await? {
+            None => Ok(None),
+            Some(head) if expiry::is_over(head.expiry) => Ok(None),
+            Some(head) if head.len == 0 => {
+                Ok(Some(Self { bucket, name, etag: head.etag, len: 0, body: None }))
+            }
+            Some(_) => Err(Failed { why: Why::Range, error: error::contended() }),
+        }
+    }
+
+    /// What is to come of it into `buffer`. Ask for the first one first.
+    fn piece(&mut self, range: Range<u64>, buffer: BytesMut) -> Piece<'a> {
+        let Self { bucket, name, .. } = *self;
+        Piece { bucket, name, etag: self.etag.clone(), range, buffer, body: self.body.take() }
+    }
+}
+
+fn ranges(len: u64) -> impl Iterator<Item = Range<u64>> {
+    (0..len).step_by(PIECE as usize).map(move |start| start..len.min(start + PIECE))
 }
 
 /// The ranges of an object, with memory for each, all in one piece.
 fn split(len: u64) -> Result<Vec<(Range<u64>, BytesMut)>> {
     let too_large =
         || Error::new(ErrorKind::TooLarge, "there is no memory for the object").with("bytes", len);
-    if len > MAX_VALUE {
-        return Err(Error::new(ErrorKind::TooLarge, "the object is larger than this connector puts any")
-            .with("bytes", len));
-    }
     let size = usize::try_from(len).map_err(|_| too_large())?;
     // Memory that is not there is an error and not the end of the process.
     Vec::<u8>::new().try_reserve_exact(size).map_err(|_| too_large())?;
     let mut rest = BytesMut::with_capacity(size);
-    let mut pieces = Vec::new();
-    let mut start = 0;
-    while len - start > PIECE {
-        let next = rest.split_off(PIECE as usize);
-        pieces.push((start..start + PIECE, std::mem::replace(&mut rest, next)));
-        start += PIECE;
-    }
-    pieces.push((start..len, rest));
-    Ok(pieces)
+    let piece = |range: Range<u64>| {
+        let next = rest.split_off((range.end - range.start) as usize);
+        (range, std::mem::replace(&mut rest, next))
+    };
+    Ok(ranges(len).map(piece).collect())
 }
 
 /// Where an answer begins in its object, and the length of the object.
@@ -131,16 +197,6 @@ fn extent(answer: &GetObjectOutput) -> Result<(u64, u64)> {
     }
 }
 
-/// What has no first byte is empty.
-async fn empty(bucket: &Bucket, name: &str) -> Result<Option<Found>, Failed> {
-    match bucket.head(name).await? {
-        None => Ok(None),
-        Some(head) if expiry::is_over(head.expiry) => Ok(None),
-        Some(head) if head.len == 0 => Ok(Some(Found { bytes: Bytes::new(), etag: head.etag })),
-        Some(_) => Err(Failed { why: Why::Range, error: error::contended() }),
-    }
-}
-
 async fn range(
     bucket: &Bucket,
     name: &str,
@@ -157,7 +213,7 @@ async fn range(
 struct Piece<'a> {
     bucket: &'a Bucket,
     name: &'a str,
-    etag: &'a str,
+    etag: String,
     range: Range<u64>,
     /// What has come of it.
     buffer: BytesMut,
@@ -191,12 +247,24 @@ impl Piece<'_> {
         Ok(self.buffer)
     }
 
+    /// All of it, into the file. The memory for it is taken when its turn has come.
+    async fn write(mut self, draft: &Draft, buffers: &Buffers, transfer: &Transfer) -> Result<(), Failed> {
+        self.buffer = buffers.take();
+        self.buffer.clear();
+        self.buffer.reserve(self.len());
+        let (draft, start) = (draft.clone(), self.range.start);
+        let buffer = self.fetch(transfer).await?;
+        let written = beside(move || draft.write(start, &buffer).map(|()| buffer));
+        buffers.give_back(written.await?);
+        Ok(())
+    }
+
     async fn go_on(&mut self, transfer: &Transfer) -> Result<(), Failed> {
         let body = match self.body.take() {
             Some(body) => body,
             None => {
                 let from = self.range.start + self.buffer.len() as u64;
-                let answer = range(self.bucket, self.name, from..self.range.end, Some(self.etag)).await?;
+                let answer = range(self.bucket, self.name, from..self.range.end, Some(&self.etag)).await?;
                 if extent(&answer)?.0 != from {
                     return Err(Error::new(ErrorKind::Unsupported, "the server does not serve ranges").into());
                 }

@@ -68,7 +68,8 @@
 //! same size. A broken answer is resumed where it broke, if the object is still the same version; a length that is not
 //! the one that was told is never an object. Nothing is seen of an upload before it is complete. If its future is dropped
 //! it is aborted in the background, and [`close`](proxystore_core::Connector::close) waits for that; uploads of dead
-//! processes are aborted by a sweep when they are a day old. Memory: the object itself and some MiB of buffers. The largest
+//! processes are aborted by a sweep when they are a day old. Memory: the object itself and some MiB of buffers; of what goes
+//! from a file or into one (`put_file`, `get_file`) only the eight parts or ranges on their way. The largest
 //! object is 5 GiB: that is what S3 copies in one step, and a copy onto itself is how a touch changes the metadata.
 //!
 //! # Costs
@@ -84,7 +85,9 @@
 //! | watch | none: it never wakes, and waiters poll | |
 //! | sweep of a million objects | 1,000 LIST; 1 HEAD for each that was not seen before | $0.01, and at first $0.40 |
 
+mod body;
 mod bucket;
+mod buffers;
 mod client;
 mod config;
 mod connector;

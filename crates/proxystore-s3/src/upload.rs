@@ -1,23 +1,22 @@
 //! Objects to the server: small ones by one request, large ones by parts side by side.
 
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 
-use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, ready, select};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use http_body::{Body, Frame, SizeHint};
-use proxystore_core::{Backoff, Error, ErrorKind, Mode, Payload, PutOptions, Result, Transfer};
+use proxystore_core::{Backoff, Error, ErrorKind, FileSource, Mode, Payload, PutOptions, Result};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::bucket::Bucket;
+use crate::body::counted;
+use crate::bucket::{Bucket, beside};
+use crate::buffers::Buffers;
+use crate::connector::MAX_VALUE;
 use crate::error::{self, Effect, Failed, Why};
 use crate::expiry;
 
@@ -31,8 +30,6 @@ const IN_FLIGHT: usize = 8;
 const TRIES: usize = 4;
 /// How often a create looks again at what was there and is gone.
 const CHANGES: usize = 8;
-/// The bytes after which progress is told.
-const CHUNK: usize = 64 << 10;
 
 /// The condition of a write.
 #[derive(Debug, Clone)]
@@ -60,21 +57,70 @@ pub(crate) async fn put(
     value: Payload,
     options: &PutOptions,
 ) -> Result<()> {
+    check_size(value.len() as u64)?;
     let expiry = options.ttl.map(expiry::after);
-    let effect = if options.mode == Mode::Create { Effect::Once } else { Effect::Idempotent };
-    let mut only = match options.mode {
-        Mode::Overwrite => Only::Always,
-        // Of a large one, it is known before the bytes have gone.
-        Mode::Create if value.len() > WHOLE => vacant(bucket, name).await?,
-        Mode::Create => Only::IfAbsent,
-    };
-    let body = if value.len() <= WHOLE {
-        Source::Whole(value.into_bytes(), expiry)
-    } else {
-        Source::Parts(Upload::of(bucket, name, value, expiry).await?)
-    };
+    if value.len() <= WHOLE {
+        let only = if options.mode == Mode::Create { Only::IfAbsent } else { Only::Always };
+        return write(bucket, name, Source::Whole(value.into_bytes(), expiry), only, options.mode).await;
+    }
+    let only = before_parts(bucket, name, options.mode).await?;
+    let parts = split(value).map(|bytes| ready(Ok(bytes)));
+    let upload = Upload::of(bucket, name, parts, expiry).await?;
+    write(bucket, name, Source::Parts(upload), only, options.mode).await
+}
+
+/// What is larger could not be touched, as the server copies no more in one step.
+fn check_size(len: u64) -> Result<()> {
+    if len <= MAX_VALUE {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::TooLarge, "S3 takes at most 5 GiB in one piece").with("bytes", len))
+}
+
+/// The same for what is in a file, of which no more is in memory than the parts on their way.
+pub(crate) async fn put_file(
+    bucket: &Arc<Bucket>,
+    name: &str,
+    source: &FileSource,
+    options: &PutOptions,
+) -> Result<()> {
+    check_size(source.size())?;
+    if source.size() <= WHOLE as u64 {
+        let source = source.clone();
+        let value = beside(move || source.payload()).await?;
+        return put(bucket, name, value, options).await;
+    }
+    let only = before_parts(bucket, name, options.mode).await?;
+    let buffers = Buffers::default();
+    let parts = (0..source.size()).step_by(PART).map(|start| {
+        let (source, buffers) = (source.clone(), buffers.clone());
+        let len = usize::try_from(source.size() - start).unwrap_or(PART).min(PART);
+        beside(move || {
+            let mut buffer = buffers.take();
+            buffer.resize(len, 0);
+            source.read(start, &mut buffer)?;
+            Ok(buffers.lend(buffer))
+        })
+    });
+    let upload = Upload::of(bucket, name, parts, options.ttl.map(expiry::after)).await?;
+    let source = source.clone();
+    beside(move || source.check()).await?;
+    write(bucket, name, Source::Parts(upload), only, options.mode).await
+}
+
+/// The condition of a large object's write. Whether its key is taken is known before the bytes have gone.
+async fn before_parts(bucket: &Bucket, name: &str, mode: Mode) -> Result<Only> {
+    match mode {
+        Mode::Overwrite => Ok(Only::Always),
+        Mode::Create => vacant(bucket, name).await,
+    }
+}
+
+/// Writes what is here, or on the server in parts.
+async fn write(bucket: &Bucket, name: &str, source: Source, mut only: Only, mode: Mode) -> Result<()> {
+    let effect = if mode == Mode::Create { Effect::Once } else { Effect::Idempotent };
     for _ in 0..CHANGES {
-        let written = match &body {
+        let written = match &source {
             Source::Whole(bytes, expiry) => {
                 whole(bucket, name, bytes.clone(), *expiry, &only, effect).await.map(drop)
             }
@@ -82,12 +128,12 @@ pub(crate) async fn put(
         };
         match written {
             Ok(()) => {
-                if let Source::Parts(upload) = body {
+                if let Source::Parts(upload) = source {
                     upload.keeper.done();
                 }
                 return Ok(());
             }
-            Err(Failed { why: Why::Condition | Why::NoObject, .. }) if options.mode == Mode::Create => {
+            Err(Failed { why: Why::Condition | Why::NoObject, .. }) if mode == Mode::Create => {
                 only = vacant(bucket, name).await?;
             }
             Err(failed) => return Err(failed.error),
@@ -140,10 +186,17 @@ struct Upload {
 
 impl Upload {
     /// Uploads all parts. Until the upload is completed, nothing is seen of it.
-    async fn of(bucket: &Arc<Bucket>, name: &str, value: Payload, expiry: Option<u64>) -> Result<Self> {
+    async fn of(
+        bucket: &Arc<Bucket>,
+        name: &str,
+        parts: impl Iterator<Item = impl Future<Output = Result<Bytes>> + Send> + Send,
+        expiry: Option<u64>,
+    ) -> Result<Self> {
         let keeper = Keeper::begin(bucket, name, expiry).await?;
-        let parts =
-            (1..).zip(split(value)).map(|(number, bytes)| part(bucket, name, &keeper.id, number, bytes));
+        let id = &keeper.id;
+        let parts = (1..)
+            .zip(parts)
+            .map(|(number, bytes)| async move { part(bucket, name, id, number, bytes.await?).await });
         let parts = stream::iter(parts).buffered(IN_FLIGHT).try_collect().await?;
         Ok(Self { bucket: bucket.clone(), name: name.into(), parts, keeper })
     }
@@ -315,51 +368,4 @@ pub(crate) async fn abort(bucket: &Bucket, name: &str, id: &str) -> bool {
         }
     }
     false
-}
-
-/// A body that tells how much of it has gone, here and to the call that it is part of.
-fn counted(bytes: Bytes) -> (ByteStream, Arc<AtomicU64>) {
-    let moved = Arc::<AtomicU64>::default();
-    let (count, transfer) = (moved.clone(), Transfer::current());
-    let body = SdkBody::from(bytes.clone()).map_preserve_contents(move |_| {
-        SdkBody::from_body_1_x(Counted {
-            rest: bytes.clone(),
-            moved: count.clone(),
-            transfer: transfer.clone(),
-        })
-    });
-    (ByteStream::new(body), moved)
-}
-
-struct Counted {
-    rest: Bytes,
-    moved: Arc<AtomicU64>,
-    transfer: Transfer,
-}
-
-impl Body for Counted {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let len = self.rest.len().min(CHUNK);
-        if len == 0 {
-            return Poll::Ready(None);
-        }
-        self.moved.fetch_add(len as u64, Ordering::Relaxed);
-        self.transfer.moved(len as u64);
-        let next = self.rest.split_to(len);
-        Poll::Ready(Some(Ok(Frame::data(next))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.rest.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.rest.len() as u64)
-    }
 }

@@ -1,25 +1,26 @@
 //! Decoded objects that were used lately, and the loads under way.
 //!
-//! One load per object, in a task of its own: callers come and go without harm to the others, and when the last one
-//! is gone the load is aborted. An evict during a load keeps the value out of the cache. Absence is never cached, and
+//! One load per object, for all who want it: callers come and go without harm to the others, and when the last one is
+//! gone the load ends. An evict during a load keeps the value out of the cache. Absence is never cached, and
 //! never taken from a load that began before the caller asked.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use moka::policy::EvictionPolicy;
 use proxystore_core::{Error, ErrorKind, Key, Operation, Result, Transfer};
-use tokio::sync::watch;
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
+use self::flight::Fate;
+pub(crate) use self::flight::Flight;
 #[cfg(feature = "metrics")]
 use crate::metrics::facade::Held;
-use crate::rt;
+
+mod flight;
 
 /// A target of any type.
 pub(crate) type AnyTarget = Arc<dyn Any + Send + Sync>;
@@ -38,23 +39,34 @@ pub(crate) struct Slot {
 }
 
 /// What a load lets those know who wait for it, while it is under way.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct News {
     /// What it moves: with it grows the time that it may take.
     pub(crate) transfer: Transfer,
-    /// Why its last attempt has failed in passing, if it has.
-    pub(crate) fault: Arc<Mutex<Option<Error>>>,
+    /// Why the last attempt of a wait has failed in passing, if it has.
+    fault: Option<Arc<Mutex<Option<Error>>>>,
 }
 
 impl From<Transfer> for News {
     fn from(transfer: Transfer) -> Self {
-        Self { transfer, ..Self::default() }
+        Self { transfer, fault: None }
     }
 }
 
 impl News {
-    pub(crate) fn fault(&self) -> MutexGuard<'_, Option<Error>> {
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Of a wait.
+    pub(crate) fn of_wait(transfer: Transfer) -> Self {
+        Self { transfer, fault: Some(Arc::default()) }
+    }
+
+    pub(crate) fn fault(&self) -> Option<Error> {
+        self.fault.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_fault(&self, error: Option<Error>) {
+        if let Some(fault) = &self.fault {
+            *fault.lock().unwrap_or_else(PoisonError::into_inner) = error;
+        }
     }
 }
 
@@ -71,8 +83,7 @@ struct Cached {
 /// A flight that may be joined.
 struct Boarding {
     flight: Weak<Flight>,
-    /// Set when its value must not be cached any more.
-    stale: Arc<AtomicBool>,
+    fate: Arc<Fate>,
 }
 
 /// Where a target comes from.
@@ -80,9 +91,6 @@ enum Joined {
     Cached(AnyTarget),
     Flight(Arc<Flight>),
 }
-
-/// How much longer than a load itself its callers wait: they are to hear from it.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// The sum of all weights; a single object weighs at least its share of the count, or of the bytes.
 const CAPACITY: u64 = 1 << 31;
@@ -125,11 +133,18 @@ impl Cache {
         })
     }
 
+    fn is_off(&self) -> bool {
+        self.objects == 0 || self.bytes == 0
+    }
+
     pub(crate) fn contains(&self, key: &Key) -> bool {
         self.targets.contains_key(key)
     }
 
     pub(crate) fn get(&self, slot: &Slot) -> Option<AnyTarget> {
+        if self.is_off() {
+            return None;
+        }
         let cached = self.targets.get(&slot.key)?;
         (cached.type_id == slot.type_id && cached.codec == slot.codec).then_some(cached.target)
     }
@@ -140,7 +155,7 @@ impl Cache {
         flights.retain(|slot, boarding| {
             let other = slot.key != *key;
             if !other {
-                boarding.stale.store(true, Ordering::Relaxed);
+                boarding.fate.stale.store(true, Ordering::Relaxed);
             }
             other
         });
@@ -150,7 +165,7 @@ impl Cache {
     pub(crate) fn clear(&self) {
         let mut flights = self.flights();
         for (_, boarding) in flights.drain() {
-            boarding.stale.store(true, Ordering::Relaxed);
+            boarding.fate.stale.store(true, Ordering::Relaxed);
         }
         self.targets.invalidate_all();
         drop(flights);
@@ -169,7 +184,7 @@ impl Cache {
         L: Fn() -> (Transfer, F),
         F: Future<Output = Loaded> + Send + 'static,
     {
-        let asked = self.clock.fetch_add(1, Ordering::Relaxed);
+        let asked = self.now();
         let mut late = false;
         // A flight may be lost with the runtime that carried it, and absence may be older than the question.
         for _ in 0..3 {
@@ -191,8 +206,8 @@ impl Cache {
         Err(lost())
     }
 
-    /// The target of `slot`, which may not be there yet: `wait` looks for it until it is, in one task for all who wait
-    /// for it. `None` if it is there and nothing was loaded.
+    /// The target of `slot`, which may not be there yet: `wait` looks for it until it is, for all who wait for it.
+    /// `None` if it is there and nothing was loaded.
     ///
     /// At the deadline `late` says what went wrong, unless the last attempt has.
     pub(crate) async fn wait<L, F>(
@@ -206,23 +221,17 @@ impl Cache {
         L: Fn() -> (News, F),
         F: Future<Output = Loaded> + Send + 'static,
     {
-        // A task may be lost with the runtime that carried it.
+        // It may be lost with the runtime that carried it.
         for _ in 0..3 {
             let flight = match self.join(&slot, &wait)? {
                 Joined::Cached(target) => return Ok(Some(target)),
                 Joined::Flight(flight) => flight,
             };
-            let mut result = flight.result.clone();
-            match timeout_at(deadline, result.wait_for(Option::is_some)).await {
-                Ok(Ok(landed)) => {
-                    if let Some(result) = &*landed {
-                        return result.clone();
-                    }
-                }
-                Ok(Err(_)) => {}
+            match timeout_at(deadline, flight.end()).await {
+                Ok(Some(result)) => return result,
+                Ok(None) => {}
                 Err(_) => {
-                    let fault = flight.news.fault().clone();
-                    return Err(fault.unwrap_or_else(late));
+                    return Err(flight.news.fault().unwrap_or_else(late));
                 }
             }
         }
@@ -242,26 +251,27 @@ impl Cache {
         if let Some(flight) = &known
             && !flight.is_lost()
         {
+            flight.share();
             return Ok(Joined::Flight(flight.clone()));
         }
         // A flight may have landed since the caller looked: it fills the cache and leaves in one step.
         if let Some(target) = self.get(slot) {
             return Ok(Joined::Cached(target));
         }
-        // The new task may land at once; it then waits for this lock before it looks for its entry.
         let (news, load) = load();
-        let flight = Flight::start(self, Some(slot), news.into(), load)?;
-        let boarding = Boarding { flight: Arc::downgrade(&flight), stale: flight.stale.clone() };
+        let flight = Flight::begin(self, Some(slot), news.into(), load)?;
+        let boarding = Boarding { flight: Arc::downgrade(&flight), fate: flight.fate.clone() };
         if let Some(replaced) = flights.insert(slot.clone(), boarding) {
-            // Nobody waits for it any more, but its task may be about to land.
-            replaced.stale.store(true, Ordering::Relaxed);
+            // Nobody waits for it any more, but it may be about to land.
+            replaced.fate.stale.store(true, Ordering::Relaxed);
         }
         Ok(Joined::Flight(flight))
     }
 
-    fn insert(&self, slot: &Slot, target: AnyTarget, bytes: u64) {
-        if self.objects == 0 || self.bytes == 0 || bytes > self.bytes {
-            return;
+    /// Keeps a target, unless it is too large.
+    fn insert(&self, slot: &Slot, target: AnyTarget, bytes: u64) -> bool {
+        if self.is_off() || bytes > self.bytes {
+            return false;
         }
         let share = (u128::from(bytes) * u128::from(CAPACITY)).div_ceil(u128::from(self.bytes)) as u64;
         let weight = share.max(CAPACITY.div_ceil(self.objects)).min(u64::from(u32::MAX)) as u32;
@@ -276,6 +286,38 @@ impl Cache {
             target,
         };
         self.targets.insert(slot.key.clone(), cached);
+        true
+    }
+
+    /// Lets a load out of the flights, and its value into the cache.
+    fn land(&self, slot: &Slot, fate: &Fate, loaded: &Loaded) {
+        let mut flights = self.flights();
+        let mut kept = false;
+        // While it is not stale, the entry is this flight's: whoever comes next finds the cache or loads again.
+        if !fate.stale.load(Ordering::Relaxed) {
+            if let Ok(Some((target, bytes))) = loaded {
+                kept = self.insert(slot, target.clone(), *bytes);
+            }
+            flights.remove(slot);
+        }
+        drop(flights);
+        if kept {
+            self.targets.run_pending_tasks();
+        }
+    }
+
+    /// Lets a load out of the flights that is not to be joined any more, and not to be cached.
+    fn leave(&self, slot: &Slot, fate: &Arc<Fate>) {
+        let mut flights = self.flights();
+        fate.stale.store(true, Ordering::Relaxed);
+        if flights.get(slot).is_some_and(|boarding| Arc::ptr_eq(&boarding.fate, fate)) {
+            flights.remove(slot);
+        }
+    }
+
+    /// The next tick of the clock.
+    fn now(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::Relaxed)
     }
 
     fn flights(&self) -> MutexGuard<'_, HashMap<Slot, Boarding>> {
@@ -321,104 +363,6 @@ fn lost() -> Error {
         ErrorKind::Unexpected,
         "the load ended without a result: decoding panicked, or its runtime is gone",
     )
-}
-
-/// A load in a task of its own. Lives as long as somebody waits for it; dropping the last handle aborts it.
-#[derive(Debug)]
-pub(crate) struct Flight {
-    began: u64,
-    news: News,
-    result: watch::Receiver<Option<Result<Option<AnyTarget>>>>,
-    stale: Arc<AtomicBool>,
-    task: AbortHandle,
-    slot: Option<Slot>,
-    cache: Weak<Cache>,
-}
-
-impl Flight {
-    /// A load that nobody else joins and that is not cached: for objects that can be read only once.
-    pub(crate) fn alone(
-        cache: &Arc<Cache>,
-        transfer: Transfer,
-        load: impl Future<Output = Loaded> + Send + 'static,
-    ) -> Result<Arc<Self>> {
-        Self::start(cache, None, transfer.into(), load)
-    }
-
-    fn start(
-        cache: &Arc<Cache>,
-        slot: Option<&Slot>,
-        news: News,
-        load: impl Future<Output = Loaded> + Send + 'static,
-    ) -> Result<Arc<Self>> {
-        let (sender, result) = watch::channel(None);
-        let stale = Arc::new(AtomicBool::new(false));
-        let landing = (Arc::downgrade(cache), slot.cloned(), stale.clone());
-        let began = cache.clock.fetch_add(1, Ordering::Relaxed);
-        let task = rt::spawn(async move {
-            let loaded = load.await;
-            let (cache, slot, stale) = landing;
-            if let (Some(cache), Some(slot)) = (cache.upgrade(), &slot) {
-                let mut flights = cache.flights();
-                // While it is not stale, the entry is this flight's: whoever comes next finds the cache or loads again.
-                if !stale.load(Ordering::Relaxed) {
-                    if let Ok(Some((target, bytes))) = &loaded {
-                        cache.insert(slot, target.clone(), *bytes);
-                    }
-                    flights.remove(slot);
-                }
-                drop(flights);
-                cache.targets.run_pending_tasks();
-            }
-            sender.send_replace(Some(loaded.map(|found| found.map(|(target, _)| target))));
-        })?;
-        Ok(Arc::new(Self {
-            began,
-            news,
-            result,
-            stale,
-            task,
-            slot: slot.cloned(),
-            cache: Arc::downgrade(cache),
-        }))
-    }
-
-    /// The result, or `None` if the task ended without one. A load may take `time`, and as long as its bytes take: a
-    /// runtime that stands still keeps neither its deadline nor its callers. Dropping the future leaves the load to the
-    /// others.
-    pub(crate) async fn landed(
-        &self,
-        operation: Operation,
-        time: Duration,
-    ) -> Result<Option<Result<Option<AnyTarget>>>> {
-        let mut result = self.result.clone();
-        let landed =
-            async { Ok(result.wait_for(Option::is_some).await.ok().and_then(|landed| landed.clone())) };
-        rt::deadline(operation, time.saturating_add(GRACE), 0, &self.news.transfer, landed).await
-    }
-
-    /// Whether its task has ended without a result.
-    fn is_lost(&self) -> bool {
-        self.result.has_changed().is_err() && self.result.borrow().is_none()
-    }
-
-    /// Lets nobody else join it, and keeps its value out of the cache.
-    fn detach(&self) {
-        if let (Some(slot), Some(cache)) = (&self.slot, self.cache.upgrade()) {
-            let mut flights = cache.flights();
-            self.stale.store(true, Ordering::Relaxed);
-            if flights.get(slot).is_some_and(|boarding| Arc::ptr_eq(&boarding.stale, &self.stale)) {
-                flights.remove(slot);
-            }
-        }
-    }
-}
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        self.task.abort();
-        self.detach();
-    }
 }
 
 #[cfg(test)]

@@ -18,8 +18,8 @@
 //! The digest binds the body to its header and its key: a valid object served under another key is corrupt.
 
 use bytes::Bytes;
-use proxystore_core::{Error, ErrorKind, Id, Key, Payload, Result};
-use xxhash_rust::xxh3::Xxh3;
+use proxystore_core::{Draft, Error, ErrorKind, FileSource, Id, Key, Payload, Result};
+use twox_hash::xxhash3_128::Hasher;
 
 use crate::schema::Fingerprint;
 
@@ -58,44 +58,81 @@ pub(crate) fn seal_failure(key: &Key, reason: &str) -> Result<Payload> {
 }
 
 fn seal_as(flags: u8, header: &Header, key: &Key, body: Bytes) -> Payload {
+    let mut bytes = unsigned(flags, header, body.len() as u64);
+    let digest = Digest::of(&bytes, key).with(&body);
+    bytes[DIGESTED..DIGESTED + 16].copy_from_slice(&digest);
+    Payload::new(Bytes::copy_from_slice(&bytes), body)
+}
+
+/// The header of a body that is in a file. Blocks.
+pub(crate) fn seal_file(header: &Header, key: &Key, source: &FileSource) -> Result<Bytes> {
+    let mut bytes = unsigned(0, header, source.size());
+    let mut digest = Digest::of(&bytes, key);
+    source.each(|body| {
+        digest.update(body);
+        Ok(())
+    })?;
+    bytes[DIGESTED..DIGESTED + 16].copy_from_slice(&digest.done());
+    Ok(Bytes::copy_from_slice(&bytes))
+}
+
+/// The header without its digest.
+fn unsigned(flags: u8, header: &Header, length: u64) -> [u8; HEADER_LEN] {
     let mut bytes = [0u8; HEADER_LEN];
     bytes[..4].copy_from_slice(MAGIC);
     bytes[4] = VERSION;
     bytes[5] = header.codec;
     bytes[6] = flags;
     bytes[7] = DIGEST_XXH3;
-    bytes[8..16].copy_from_slice(&(body.len() as u64).to_le_bytes());
+    bytes[8..16].copy_from_slice(&length.to_le_bytes());
     bytes[16..32].copy_from_slice(header.fingerprint.as_ref().map_or(&[0; 16], |f| f.as_bytes()));
     bytes[32..48].copy_from_slice(header.nonce.as_bytes());
-    let digest = digest(&bytes[..DIGESTED], key, &body);
-    bytes[48..64].copy_from_slice(&digest);
-    Payload::new(Bytes::copy_from_slice(&bytes), body)
+    bytes
 }
 
 /// Takes the header off and checks everything that it says, but not whether it is the type that the reader wants.
 /// `Corrupt` otherwise, and `Failed` if there is a failure in the place of a value. The body is not copied.
 pub(crate) fn open(key: &Key, payload: Payload) -> Result<(Header, Bytes)> {
-    let corrupt = |why: &str| {
-        Error::new(ErrorKind::Corrupt, format!("the stored bytes {why}"))
-            .with("key", key)
-            .hint("evict the object and put it again")
-    };
-    let (header, body) = payload.split_at(HEADER_LEN).ok_or_else(|| corrupt("are shorter than a header"))?;
-    let header: &[u8; HEADER_LEN] =
-        header.as_ref().try_into().map_err(|_| corrupt("are shorter than a header"))?;
+    let (header, body) = payload.split_at(HEADER_LEN).ok_or_else(|| corrupt(key, SHORT))?;
+    let header = check(key, &header, body.len() as u64, |work| work(&body))?;
+    Ok((header, body))
+}
+
+/// The same for a file that has come without its header. Blocks.
+pub(crate) fn open_file(key: &Key, draft: &Draft) -> Result<Header> {
+    let length = draft.size().checked_sub(HEADER_LEN as u64).ok_or_else(|| corrupt(key, SHORT))?;
+    check(key, &draft.head(), length, |work| draft.each(work))
+}
+
+/// Checks a header, with the body's bytes as often as `each` is asked for them.
+fn check(
+    key: &Key,
+    header: &[u8],
+    length: u64,
+    each: impl Fn(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
+) -> Result<Header> {
+    let corrupt = |why: &str| corrupt(key, why);
+    let header: &[u8; HEADER_LEN] = header.try_into().map_err(|_| corrupt(SHORT))?;
     if &header[..4] != MAGIC {
         return Err(corrupt("were not written by proxystore"));
     }
     let field = |at: usize| -> [u8; 16] { std::array::from_fn(|i| header[at + i]) };
+    let digest_of = |header: &[u8; HEADER_LEN]| {
+        let mut digest = Digest::of(header, key);
+        let read = each(&mut |body| {
+            digest.update(body);
+            Ok(())
+        });
+        read.map(|()| digest.done())
+    };
     if header[4] != VERSION || header[6] & !FAILURE != 0 || header[7] != DIGEST_XXH3 {
         // A header that would be whole as one of this version is altered, and not newer.
-        let ours = |flags| {
+        for flags in [0, FAILURE] {
             let mut ours = *header;
             [ours[4], ours[6], ours[7]] = [VERSION, flags, DIGEST_XXH3];
-            field(48) == digest(&ours[..DIGESTED], key, &body)
-        };
-        if ours(0) || ours(FAILURE) {
-            return Err(corrupt("do not match their digest"));
+            if field(48) == digest_of(&ours)? {
+                return Err(corrupt("do not match their digest"));
+            }
         }
         return Err(Error::new(
             ErrorKind::Unsupported,
@@ -104,32 +141,61 @@ pub(crate) fn open(key: &Key, payload: Payload) -> Result<(Header, Bytes)> {
         .with("key", key)
         .hint("update this program"));
     }
-    let length = u64::from_le_bytes(std::array::from_fn(|i| header[8 + i]));
-    if length != body.len() as u64 {
-        return Err(corrupt(&format!("are torn: {} of {length} bytes are there", body.len())));
+    let told = u64::from_le_bytes(std::array::from_fn(|i| header[8 + i]));
+    if told != length {
+        return Err(corrupt(&format!("are torn: {length} of {told} bytes are there")));
     }
-    if field(48) != digest(&header[..DIGESTED], key, &body) || header[64..].iter().any(|byte| *byte != 0) {
+    if field(48) != digest_of(header)? || header[64..].iter().any(|byte| *byte != 0) {
         return Err(corrupt("do not match their digest"));
     }
     if header[6] & FAILURE != 0 {
-        return Err(failure(&body).with("key", key));
+        let mut reason = Vec::new();
+        each(&mut |body| {
+            reason.extend_from_slice(&body[..body.len().min(LONGEST_REASON - reason.len())]);
+            Ok(())
+        })?;
+        return Err(failure(&reason).with("key", key));
     }
     let fingerprint = Some(field(16)).filter(|bytes| *bytes != [0; 16]).map(Fingerprint::from_bytes);
-    Ok((Header { codec: header[5], fingerprint, nonce: Id::from_bytes(field(32)) }, body))
+    Ok(Header { codec: header[5], fingerprint, nonce: Id::from_bytes(field(32)) })
 }
 
-/// The reason is another's text: one line of it, and no more than we would have written.
+const SHORT: &str = "are shorter than a header";
+
+fn corrupt(key: &Key, why: &str) -> Error {
+    Error::new(ErrorKind::Corrupt, format!("the stored bytes {why}"))
+        .with("key", key)
+        .hint("evict the object and put it again")
+}
+
+/// The reason is another's text: one line of it.
 fn failure(reason: &[u8]) -> Error {
-    let reason = String::from_utf8_lossy(&reason[..reason.len().min(LONGEST_REASON)]);
-    Error::new(ErrorKind::Failed, reason.replace(char::is_control, " "))
+    Error::new(ErrorKind::Failed, String::from_utf8_lossy(reason).replace(char::is_control, " "))
 }
 
-fn digest(header: &[u8], key: &Key, body: &[u8]) -> [u8; 16] {
-    let mut hasher = Xxh3::new();
-    hasher.update(header);
-    hasher.update(key.as_str().as_bytes());
-    hasher.update(body);
-    hasher.digest128().to_le_bytes()
+/// The digest over what it covers of a header, the key, and a body that may come in pieces.
+struct Digest(Hasher);
+
+impl Digest {
+    fn of(header: &[u8; HEADER_LEN], key: &Key) -> Self {
+        let mut hasher = Hasher::new();
+        hasher.write(&header[..DIGESTED]);
+        hasher.write(key.as_str().as_bytes());
+        Self(hasher)
+    }
+
+    fn update(&mut self, body: &[u8]) {
+        self.0.write(body);
+    }
+
+    fn with(mut self, body: &[u8]) -> [u8; 16] {
+        self.update(body);
+        self.done()
+    }
+
+    fn done(self) -> [u8; 16] {
+        self.0.finish_128().to_le_bytes()
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::time::Instant;
 use proxystore_core::{Error, ErrorKind, Key, Mode, Operation, Payload, PutOptions, Result, Transfer};
 
 use crate::cache::{AnyTarget, Flight, Forget, Loaded, Slot};
+use crate::envelope::Header;
 use crate::metrics::{Attribute, Counter, Timer};
 use crate::stored::{codec_mismatch, type_mismatch};
 use crate::{Codec, Store, envelope, rt, schema};
@@ -134,6 +135,12 @@ impl Store {
 /// The value in an object's bytes, if they are of this type and codec.
 pub(crate) fn open<T, C: Codec<T>>(key: &Key, payload: Payload) -> Result<T> {
     let (header, body) = envelope::open(key, payload)?;
+    check::<T, C>(&header)?;
+    C::decode(body)
+}
+
+/// Whether a header is that of a `T` of this codec.
+pub(crate) fn check<T, C: Codec<T>>(header: &Header) -> Result<()> {
     if header.codec != C::ID {
         return Err(codec_mismatch::<T, C>(header.codec));
     }
@@ -143,5 +150,5 @@ pub(crate) fn open<T, C: Codec<T>>(key: &Key, payload: Payload) -> Result<T> {
             wanted.and_then(|wanted| schema::difference(&wanted, |f| header.fingerprint == Some(*f)));
         return Err(type_mismatch::<T>(difference));
     }
-    C::decode(body)
+    Ok(())
 }

@@ -1,7 +1,8 @@
 //! What a serialized proxy consists of.
 //!
 //! A reference is inert: decoding it does no I/O, registers nothing and allocates no more than its own length. It
-//! holds no secret: the URI in it has no user, no password and no option that concerns only one process.
+//! holds no secret: the URI in it has no user, no password and no option that concerns only one process. The exception
+//! is a reference that was [presigned](crate::Stored::presigned): its URI holds the signature.
 //!
 //! Binary formats carry one byte string:
 //!
@@ -154,7 +155,7 @@ impl Reference {
         }
         match &self.spec {
             Spec::Name(identity) => out.extend_from_slice(&identity.0),
-            Spec::Uri(uri) => put_text(&mut out, &uri.public().to_string()),
+            Spec::Uri(uri) => put_text(&mut out, &text_of(uri)),
         }
         if let Some(polling) = &self.future {
             polling.encode(&mut out);
@@ -212,10 +213,15 @@ impl Reference {
 
 const ILLEGAL_TRACEPARENT: &str = "its traceparent is not legal";
 
-/// The URI of a reference: canonical, and without credentials.
+/// The URI as it travels: without credentials, but for a signature.
+fn text_of(uri: &Uri) -> String {
+    uri.expose_signed().map_or_else(|| uri.public().to_string(), |text| text.expose().into())
+}
+
+/// The URI of a reference: canonical, and without credentials, but for a signature.
 fn spec_uri(text: &str) -> Result<Spec, &'static str> {
     let uri: Uri = text.parse().map_err(|_| "its URI is not legal")?;
-    if uri.has_credentials() || uri.to_string() != text {
+    if text_of(&uri) != text {
         return Err("its URI has credentials or is not canonical");
     }
     Ok(Spec::Uri(uri))
@@ -327,7 +333,7 @@ pub(crate) fn unhex<const N: usize>(text: &str) -> Result<[u8; N], &'static str>
 impl From<&Reference> for Readable {
     fn from(reference: &Reference) -> Self {
         let (uri, identity) = match &reference.spec {
-            Spec::Uri(uri) => (Some(uri.public().to_string()), None),
+            Spec::Uri(uri) => (Some(text_of(uri)), None),
             Spec::Name(identity) => (None, Some(hex(&identity.0))),
         };
         Self {

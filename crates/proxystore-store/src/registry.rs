@@ -9,6 +9,7 @@ use proxystore_core::{
     Connector, Driver, Error, ErrorKind, Origin, Policy, Result, Transform, Uri, WithTransform,
 };
 use tokio::sync::OnceCell;
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::background::aside::Again;
 use crate::layers::{Layers, with_transforms, wrap_in};
@@ -276,12 +277,15 @@ impl Registry {
     /// The store that a reference means, if this process may use it.
     pub(crate) async fn open(&self, reference: &Reference) -> Result<Store> {
         let identity = reference.spec.identity();
-        if let Some(store) = self.get_store(&reference.store) {
-            store.check_identity(identity)?;
-            return self.guarded(store);
-        }
-        if let Some(store) = self.at(identity) {
-            return self.guarded(store);
+        // A signed address is opened by its own signature, whoever else has been there with another.
+        if !matches!(&reference.spec, Spec::Uri(uri) if uri.is_signed()) {
+            if let Some(store) = self.get_store(&reference.store) {
+                store.check_identity(identity)?;
+                return self.guarded(store);
+            }
+            if let Some(store) = self.at(identity) {
+                return self.guarded(store);
+            }
         }
         let name = &reference.store;
         let Spec::Uri(uri) = &reference.spec else {
@@ -296,12 +300,16 @@ impl Registry {
         if let Some(signing) = self.signing_at(uri) {
             return Err(unsigned(&signing, name, uri));
         }
-        let address = uri.to_string();
+        // Each signature is a store of its own, and is not kept as text.
+        let address = match uri.expose_signed() {
+            Some(text) => format!("{uri} {:032x}", xxh3_128(text.expose().as_bytes())),
+            None => uri.to_string(),
+        };
         // Only the cell is made inside of the cache; what may fail and take time happens outside.
         let cell = self.0.foreign.get_with_by_ref(&address, Arc::default);
         let connect = || async {
             let connector = self.connect(&opened, &[], Origin::Reference).await?;
-            if connector.info().uri != *uri {
+            if connector.info().uri != uri.public() {
                 return Err(denied(name, uri, "the address is another name of a place that it does not say"));
             }
             // The sender's name for it is not ours: metrics and spans have a name that follows from the place.
@@ -348,6 +356,7 @@ impl Registry {
             if covers(&rule_identity, uri) {
                 self.canonical(name, uri)?;
                 let opened = rule.clone().with_path(uri.path());
+                let opened = if uri.is_signed() { opened.with_credentials_of(uri) } else { opened };
                 return Ok(match uri.option(WithTransform::OPTION) {
                     Some(names) => opened.with_option(WithTransform::OPTION, names),
                     None => opened,
@@ -363,14 +372,15 @@ impl Registry {
             "the store is not registered here, and no trust rule allows its address"
         };
         Err(denied(name, uri, why).hint(format!(
-            "allow it with `proxystore::install(Trust::allow([\"{uri}\"])?)`, \
-             or register it with `Store::builder(\"{name}\").uri(\"{uri}\").register().build().await`"
+            "allow it with `proxystore::install(Trust::allow([\"{place}\"])?)`, \
+             or register it with `Store::builder(\"{name}\").uri(\"{place}\").register().build().await`",
+            place = uri.public()
         )))
     }
 
     /// A reference may name a place, and set no option that concerns only this process.
     fn canonical(&self, name: &str, uri: &Uri) -> Result<()> {
-        if self.identity_uri(uri)? == *uri {
+        if self.identity_uri(uri)? == uri.public() {
             return Ok(());
         }
         Err(denied(

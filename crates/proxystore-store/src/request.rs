@@ -28,14 +28,6 @@ impl Store {
         Put { store: self, value, how: How::default(), codec: PhantomData }
     }
 
-    /// The value under a key, from the cache or the backend: `store.get::<T>(&key).await?`. `None` if there is none.
-    ///
-    /// Many callers cost one load. Errors: `TypeMismatch`, `Codec` or `Corrupt` if the object is not a `T` of that
-    /// codec, and whatever the backend reports. Dropping the future leaves the load to the others, or ends it.
-    pub fn get<'a, T>(&'a self, key: &'a Key) -> Get<'a, T> {
-        Get { store: self, key, target: PhantomData }
-    }
-
     /// Puts a value and gives a proxy of it: `store.proxy(value).await?`.
     ///
     /// Errors and dropping: as [`put`](Self::put).
@@ -216,35 +208,6 @@ impl<'a, T: Sync, C: Codec<T>> IntoFuture for Put<'a, T, C> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move { self.store.put_value::<T, C>(self.value, &self.how).await.map(|(key, _)| key) })
-    }
-}
-
-/// See [`Store::get`].
-#[must_use = "a request does nothing until it is awaited"]
-pub struct Get<'a, T, C = Postcard> {
-    store: &'a Store,
-    key: &'a Key,
-    target: PhantomData<fn() -> (T, C)>,
-}
-
-impl<'a, T, C> Get<'a, T, C> {
-    /// Decodes with this codec instead of [`Postcard`].
-    pub fn codec<D: Codec<T>>(self) -> Get<'a, T, D> {
-        Get { store: self.store, key: self.key, target: PhantomData }
-    }
-}
-
-impl<'a, T: Send + Sync + 'static, C: Codec<T>> IntoFuture for Get<'a, T, C> {
-    type Output = Result<Option<Arc<T>>>;
-    type IntoFuture = Answer<'a, Option<Arc<T>>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(spanned!(
-            "proxystore.get",
-            self.store.name(),
-            Some(self.key),
-            self.store.load::<T, C>(self.key)
-        ))
     }
 }
 
@@ -439,4 +402,4 @@ macro_rules! debug_as_name {
         }
     )*};
 }
-debug_as_name!(Put<T, C>, Get<T, C>, ProxyRequest<T, C, M>, Offload<T, C>);
+debug_as_name!(Put<T, C>, ProxyRequest<T, C, M>, Offload<T, C>);

@@ -75,18 +75,28 @@ impl Store {
     }
 
     pub(crate) async fn put_sealed(&self, sealed: Sealed, how: &How) -> Result<(Key, u64)> {
-        let start = Instant::now();
         let Sealed { key, payload, length } = sealed;
-        let sends = payload.len() as u64;
+        let (sends, options) = (payload.len() as u64, how.options(self));
+        let put = self.call(Operation::Put, sends, |connector| connector.put(&key, payload, &options));
+        self.attached(&key, length, how, put).await?;
+        Ok((key, length))
+    }
+
+    /// Runs `put`, of an object of this length under this key, which is attached to its lifetime meanwhile.
+    pub(crate) async fn attached(
+        &self,
+        key: &Key,
+        length: u64,
+        how: &How,
+        put: impl Future<Output = Result<()>>,
+    ) -> Result<()> {
+        let start = Instant::now();
         let attaching = how.attach(self, [key.clone()])?;
-        let options = how.options(self);
-        self.call(Operation::Put, sends, |connector| connector.put(&key, payload, &options))
-            .await
-            .map_err(|error| error.with("key", &key))?;
-        how.finish(attaching).map_err(|error| error.with("key", &key))?;
+        put.await.map_err(|error| error.with("key", key))?;
+        how.finish(attaching).map_err(|error| error.with("key", key))?;
         self.recorder().time(Timer::PutConnector, start);
         self.recorder().set(Attribute::PutSize, length);
-        Ok((key, length))
+        Ok(())
     }
 
     pub(crate) async fn put_value<T, C: Codec<T>>(&self, value: &T, how: &How) -> Result<(Key, u64)> {

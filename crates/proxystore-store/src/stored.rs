@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;
-use proxystore_core::{Backoff, Error, ErrorKind, Factory, Key, Operation, Result};
+use proxystore_core::{Backoff, Error, ErrorKind, Factory, Key, Operation, Result, Uri, WithTransform};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::time::timeout_at;
 
@@ -16,7 +16,7 @@ use crate::codec::format_name;
 use crate::future::wait;
 use crate::grant::Rights;
 use crate::metrics::Timer;
-use crate::reference::{Reference, half};
+use crate::reference::{Reference, Spec, half};
 use crate::{Codec, Postcard, Registry, Store, schema, trace};
 
 /// A key, with what is needed to find its store again in another process: the factory behind every proxy that a
@@ -151,6 +151,53 @@ impl<C> Stored<C> {
         Ok(Self { store: self.store.clone(), ..Self::inert(reference) })
     }
 
+    /// The same object at `address`, which is signed: whoever has the reference to it may read the object, and needs no
+    /// credentials, until the time of the signature is over. `presign` of a connector gives such addresses.
+    ///
+    /// **The signature is part of the reference**, which is a secret from then on; of no other reference is it. What the
+    /// store signs or limits by itself is not carried on. Readers have the driver of `https://`, and trust the address:
+    /// `Trust::allow(["https://bucket.s3.amazonaws.com"])`. An encrypted object can be read there if it is bound to a
+    /// label.
+    ///
+    /// Whoever reads there does not see the object's time to live: let the signature be over before it.
+    ///
+    /// Errors: `Config` if the address is not signed or is that of another object, `Unsupported` if the object is
+    /// ephemeral or a future, since there nobody can evict it or see its producer, or if the address is longer than
+    /// 2,048 bytes, and those of [`store`](Self::store). Dropping the future leaves
+    /// nothing.
+    pub async fn presigned(&self, address: &Uri) -> Result<Self> {
+        let presigned = async {
+            let unsupported = |why: &str| Err(Error::new(ErrorKind::Unsupported, why));
+            if self.is_ephemeral() {
+                return unsupported("the object is ephemeral, and nobody can evict it there");
+            }
+            if self.reference.future.is_some() {
+                return unsupported("it is a future, and nobody can see its producer there");
+            }
+            let ours =
+                address.path().strip_suffix(self.key().as_str()).is_some_and(|rest| rest.ends_with('/'));
+            if !address.is_signed() || !ours {
+                return Err(Error::new(ErrorKind::Config, "the address is not a signed one of this object")
+                    .with("uri", address.without_options())
+                    .hint("make it with `presign` of the connector"));
+            }
+            let store = self.store().await?;
+            let uri = match store.connector().info().uri.option(WithTransform::OPTION) {
+                Some(names) => address.clone().with_option(WithTransform::OPTION, names),
+                None => address.clone(),
+            };
+            let fits = |text: proxystore_core::Secret| text.expose().parse::<Uri>().is_ok();
+            if !uri.expose_signed().is_some_and(fits) {
+                return unsupported("the signed address is too long for a reference");
+            }
+            let name = Store::name_of(&uri);
+            let reference =
+                Reference { store: name, spec: Spec::Uri(uri), grant: None, ..self.reference.clone() };
+            Ok(Self::inert(reference))
+        };
+        presigned.await.map_err(|error| self.place(error, "presigned"))
+    }
+
     /// Says where an error happened.
     pub(crate) fn place(&self, error: Error, operation: &'static str) -> Error {
         error.with("store", self.store_name()).with("operation", operation).with("key", self.key())
@@ -195,7 +242,11 @@ impl<C> Stored<C> {
             store.load::<T, C>(self.key()).await
         };
         store.recorder().time(Timer::Resolve, start);
-        found?.ok_or_else(|| Error::new(ErrorKind::Missing, "it was evicted, has expired, or was never put"))
+        found?.ok_or_else(Self::missing)
+    }
+
+    pub(crate) fn missing() -> Error {
+        Error::new(ErrorKind::Missing, "it was evicted, has expired, or was never put")
     }
 
     /// The value of a future. An ephemeral one is taken by one of all who wait.

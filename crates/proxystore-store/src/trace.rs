@@ -22,6 +22,14 @@ macro_rules! spanned {
     }};
 }
 
+/// Whether anybody sees the spans.
+pub(crate) fn is_on() -> bool {
+    #[cfg(feature = "tracing")]
+    return tracing::span_enabled!(target: "proxystore", tracing::Level::DEBUG);
+    #[cfg(not(feature = "tracing"))]
+    return false;
+}
+
 /// Lets a task of its own be part of the span that started it.
 pub(crate) fn in_current_span<F: Future>(future: F) -> impl Future<Output = F::Output> {
     #[cfg(feature = "tracing")]

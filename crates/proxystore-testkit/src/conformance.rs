@@ -18,6 +18,7 @@ pub mod batch;
 pub mod cancellation;
 pub mod close;
 pub mod create;
+pub mod files;
 pub mod keys;
 pub mod races;
 pub mod take;
@@ -264,6 +265,8 @@ macro_rules! conformance {
             batch: thousand_in_order batches_agree_with_singles empty_batches duplicates
                 failures_are_reported_singly create_of_duplicates_has_one_winner;
             create: second_is_exists create_and_overwrite create_after_evict race_has_one_winner;
+            files: come_and_go bytes_and_files_are_alike changed_is_refused missing_is_none drafts_leave_nothing
+                creates_and_expiry;
             ttl: expires exists_turns_false batches_expire create_over_expired stays_without_ttl
                 touch_extends touch_shortens touch_of_missing unsupported_is_said;
             take: gives_once of_missing_is_none race_has_one_winner unsupported_is_said;

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use proxystore_core::{
-    Bytes, Connector, ConnectorInfo, Error, Key, KeyHint, Payload, PutOptions, Result, Watch, async_trait,
+    Bytes, Connector, ConnectorInfo, Draft, Error, FileSource, FileTarget, Key, KeyHint, Payload, PutOptions,
+    Result, Watch, async_trait,
 };
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -232,6 +233,10 @@ impl Fault {
         }
     }
 
+    fn damages(fault: &Option<Self>) -> bool {
+        matches!(fault, Some(Self::Truncate(_) | Self::Flip(_)))
+    }
+
     fn damage(fault: &Option<Self>, object: Payload) -> Payload {
         let cut = |object: Payload, len: usize| -> Bytes {
             let bytes = object.into_bytes();
@@ -289,6 +294,33 @@ impl Connector for FaultConnector {
         let fault = self.enter(Op::Get).await?;
         let result = self.inner.get(Fault::key(&fault, key)).await;
         let result = result.map(|object| object.map(|object| Fault::damage(&fault, object)));
+        Fault::after(fault, result)
+    }
+
+    /// A put, as which it counts. A fault that damages the object has it in memory.
+    async fn put_file(&self, key: &Key, source: &FileSource, options: &PutOptions) -> Result<()> {
+        let fault = self.enter(Op::Put).await?;
+        let result = match Fault::damages(&fault) {
+            true => {
+                let value = Fault::damage(&fault, source.payload()?);
+                self.inner.put(Fault::key(&fault, key), value, options).await
+            }
+            false => self.inner.put_file(Fault::key(&fault, key), source, options).await,
+        };
+        Fault::after(fault, result)
+    }
+
+    /// A get, as which it counts.
+    async fn get_file(&self, key: &Key, target: &FileTarget) -> Result<Option<Draft>> {
+        let fault = self.enter(Op::Get).await?;
+        let result = match Fault::damages(&fault) {
+            true => {
+                let found = self.inner.get(Fault::key(&fault, key)).await;
+                let damaged = |object| target.draft_of(&Fault::damage(&fault, object));
+                found.and_then(|found| found.map(damaged).transpose())
+            }
+            false => self.inner.get_file(Fault::key(&fault, key), target).await,
+        };
         Fault::after(fault, result)
     }
 

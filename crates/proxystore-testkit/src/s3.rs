@@ -1,6 +1,7 @@
 //! An S3 server in this process, for the length of a test: signatures are checked, conditions are atomic, and faults
 //! come on demand.
 
+use std::collections::HashMap;
 use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,7 +31,7 @@ mod request;
 pub use request::On;
 
 /// What may happen to a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {
     /// `503 SlowDown`, and nothing is done.
     SlowDown,
@@ -84,6 +85,7 @@ struct Shared {
     memory: Memory,
     service: S3Service,
     faults: Mutex<Vec<Injected>>,
+    happened: Mutex<HashMap<(On, Fault), usize>>,
     seen: Mutex<Vec<Seen>>,
 }
 
@@ -99,6 +101,8 @@ pub struct Seen {
 #[derive(Debug)]
 struct Injected {
     on: On,
+    /// The name of the object; none: of any.
+    name: Option<String>,
     fault: Fault,
     left: usize,
 }
@@ -111,8 +115,8 @@ impl S3Server {
         let memory = Memory::new(BUCKET);
         let mut service = S3ServiceBuilder::new(memory.clone());
         service.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
-        let shared =
-            Shared { memory, service: service.build(), faults: Mutex::default(), seen: Mutex::default() };
+        let (faults, happened, seen) = Default::default();
+        let shared = Shared { memory, service: service.build(), faults, happened, seen };
         let shared = Arc::new(shared);
         let mut accepts = JoinSet::new();
         accepts.spawn(accept(listener, shared.clone()));
@@ -131,7 +135,17 @@ impl S3Server {
 
     /// The next `times` requests of this kind suffer `fault`, after what was injected for them before.
     pub fn inject(&self, on: On, fault: Fault, times: usize) {
-        lock(&self.shared.faults).push(Injected { on, fault, left: times });
+        lock(&self.shared.faults).push(Injected { on, name: None, fault, left: times });
+    }
+
+    /// The same for requests that concern the object of this name, such as `prefix/key`.
+    pub fn inject_for(&self, name: &str, on: On, fault: Fault, times: usize) {
+        lock(&self.shared.faults).push(Injected { on, name: Some(name.into()), fault, left: times });
+    }
+
+    /// How many requests of this kind have suffered `fault`.
+    pub fn happened(&self, on: On, fault: Fault) -> usize {
+        lock(&self.shared.happened).get(&(on, fault)).copied().unwrap_or_default()
     }
 
     /// Forgets the faults that have not come about, and gives their number.
@@ -198,7 +212,10 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
     let on = kind(request.method(), request.uri(), request.headers());
     let signed = request.headers().contains_key("authorization");
     lock(&shared.seen).push(Seen { on, signed });
-    let fault = take(&mut lock(&shared.faults), on);
+    let fault = take(&mut lock(&shared.faults), on, request.uri().path());
+    if let Some(fault) = fault {
+        *lock(&shared.happened).entry((on, fault)).or_default() += 1;
+    }
     // The body is read in any case, so that the client gets to know the answer.
     let (head, body) = request.into_parts();
     let body = match fault {
@@ -228,10 +245,18 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
     }
 }
 
-fn take(faults: &mut [Injected], on: On) -> Option<Fault> {
-    let injected = faults.iter_mut().find(|injected| injected.left > 0 && injected.on == on)?;
-    injected.left -= 1;
-    Some(injected.fault)
+fn take(faults: &mut Vec<Injected>, on: On, path: &str) -> Option<Fault> {
+    // Behind the bucket.
+    let name = path.trim_start_matches('/').split_once('/').map_or("", |(_, name)| name);
+    let concerns =
+        |it: &Injected| it.left > 0 && it.on == on && it.name.as_deref().is_none_or(|wanted| wanted == name);
+    let at = faults.iter().position(concerns)?;
+    let fault = faults[at].fault;
+    faults[at].left -= 1;
+    if faults[at].left == 0 {
+        faults.remove(at);
+    }
+    Some(fault)
 }
 
 fn failure(status: StatusCode, code: &str) -> Response<Body> {

@@ -22,9 +22,10 @@
 //! ```
 //!
 //! # Features
-//! `local` and `file` are on by default; `multi`, `redis`, `redis-tls`, `redis-cluster`, `s3`, `manager`, `json`, `msgpack`, `zstd`, `lz4`,
-//! `encrypt`, `blocking`, `metrics`, `tracing`, `signal`, or `full`. A feature that names a connector is a module here, a crate
-//! `proxystore-…` and a URI scheme.
+//! `local` and `file` are on by default; `multi`, `redis`, `redis-tls`, `redis-cluster`, `s3`, `object-store`, `manager`,
+//! `json`, `msgpack`, `zstd`, `lz4`, `encrypt`, `blocking`, `metrics`, `tracing`, `signal`, or `full`; and the other clouds,
+//! which are not part of it: `gcs`, `azure`, `http`, `object-store-s3`. A feature that names a connector is a module here, a
+//! crate `proxystore-…` and a URI scheme.
 
 #[cfg(feature = "blocking")]
 pub use proxystore_core::Transparent;
@@ -53,6 +54,8 @@ pub use proxystore_manager as manager;
 pub use proxystore_manager::facade::{interface, object};
 #[cfg(feature = "multi")]
 pub use proxystore_multi as multi;
+#[cfg(feature = "object-store")]
+pub use proxystore_object_store as object_store;
 #[cfg(feature = "redis")]
 pub use proxystore_redis as redis;
 #[cfg(feature = "s3")]
@@ -80,6 +83,8 @@ pub fn install(trust: Trust) {
     registry.install(file::DRIVER);
     #[cfg(feature = "multi")]
     registry.install(multi::DRIVER);
+    #[cfg(feature = "object-store")]
+    registry.install(object_store::DRIVER);
     #[cfg(feature = "redis")]
     registry.install(self::redis::DRIVER);
     #[cfg(feature = "s3")]

@@ -51,6 +51,19 @@ async fn a_black_holed_connection_is_replaced() {
     }
 }
 
+/// However many connections for large objects are dead, they and the control connection cost one deadline in all.
+#[tokio::test]
+async fn dead_bulk_connections_cost_one_deadline() {
+    let Some((_server, proxy, connector)) = behind_proxy("?timeout=1s").await else { return };
+    let puts = ["a", "b", "c", "d"].map(|name| put(&*connector, name, vec![1; 200_000]));
+    assert!(futures_util::future::join_all(puts).await.iter().all(Result::is_ok));
+    proxy.set(Faults { black_hole: Some((Scope::Existing, None)), ..Faults::default() }).await;
+    let error = put(&*connector, "a", vec![2; 200_000]).await.unwrap_err();
+    assert!(is_outage(&error), "{error}");
+    put(&*connector, "a", vec![3; 200_000]).await.unwrap();
+    assert!(connector.exists(&key("a")).await.unwrap());
+}
+
 /// The same when every caller has less patience than the connector.
 #[tokio::test]
 async fn impatient_callers_find_a_new_connection_too() {

@@ -1,8 +1,9 @@
 //! Large objects, memory, and who waits for whom.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use proxystore_core::{Connector, ErrorKind, Payload};
+use proxystore_core::{Connector, ErrorKind, Payload, Result, Room, Transfer, async_trait};
 use proxystore_testkit::redis::RedisServer;
 use proxystore_testkit::sample;
 
@@ -93,4 +94,74 @@ async fn above_the_maximum_is_refused_before_it_is_sent() {
     let results = connector.put_many(items, &Default::default()).await;
     assert_eq!(results[0].as_ref().unwrap_err().kind(), ErrorKind::TooLarge);
     assert!(results[1].is_ok());
+}
+
+/// What the caller does not take is not fetched, whichever way the connector learns of its size.
+#[tokio::test]
+async fn what_is_not_taken_is_not_fetched() {
+    let Some(server) = RedisServer::start().await else { return };
+    let connector = connect(&server.uri()).await.unwrap();
+    put(&*connector, "large", sample::make(1, 8 << 20)).await.unwrap();
+    // The first by a connection that is idle, the next ones by the shared one, until there is an idle one again.
+    for round in 0..3 {
+        let transfer = Transfer::new(1 << 20);
+        let error = transfer.clone().scope(get(&*connector, "large")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge, "{round}: {error}");
+        assert_eq!(transfer.progress(), 0, "{round}");
+    }
+    for _ in 0..3 {
+        let transfer = Transfer::new(0);
+        let object = transfer.clone().scope(get(&*connector, "large")).await.unwrap().unwrap();
+        assert_eq!(sample::seed(object), Ok(1));
+        assert!(transfer.progress() >= 8 << 20, "a transfer is told of what moves");
+    }
+}
+
+/// In a batch that goes by a connection for large objects, only what is too large is refused.
+#[tokio::test]
+async fn what_is_not_taken_leaves_the_rest_of_its_batch() {
+    let Some(server) = RedisServer::start().await else { return };
+    let connector = connect(&server.uri()).await.unwrap();
+    let keys: Vec<_> = (0..20).map(|i| key(&format!("k{i}"))).collect();
+    for (i, key) in keys.iter().enumerate() {
+        let size = if i == 7 { 100_000 } else { 100 };
+        connector.put(key, vec![1; size].into(), &Default::default()).await.unwrap();
+    }
+    for (i, got) in Transfer::new(1000).scope(connector.get_many(&keys)).await.into_iter().enumerate() {
+        match got {
+            Ok(object) => assert!(i != 7 && object.unwrap().len() == 100, "{i}"),
+            Err(error) => assert!(i == 7 && error.kind() == ErrorKind::TooLarge, "{i}: {error}"),
+        }
+    }
+}
+
+/// Room for one at a time, and that once somebody has seen to it.
+struct Narrow(tokio::sync::Semaphore);
+
+#[async_trait]
+impl Room for Narrow {
+    async fn make(&self, _: u64) -> Result<()> {
+        self.0.acquire().await.unwrap().forget();
+        Ok(())
+    }
+}
+
+/// Who waits for room holds no connection meanwhile.
+#[tokio::test]
+async fn waiting_for_room_holds_no_connection() {
+    let Some(server) = RedisServer::start().await else { return };
+    let connector = connect(&format!("{}?bulk=1", server.uri())).await.unwrap();
+    put(&*connector, "large", sample::make(1, 8 << 20)).await.unwrap();
+    let room = Arc::new(Narrow(tokio::sync::Semaphore::new(0)));
+    let transfer = Transfer::new(0);
+    let _within = transfer.within(room.clone());
+    let waiting = {
+        let (connector, transfer) = (connector.clone(), transfer.clone());
+        tokio::spawn(async move { transfer.scope(get(&*connector, "large")).await })
+    };
+    proxystore_testkit::cancel::eventually(Duration::from_secs(5), || async { transfer.is_waiting() }).await;
+    put(&*connector, "other", sample::make(2, 8 << 20)).await.unwrap();
+    assert_eq!(sample::seed(get(&*connector, "other").await.unwrap().unwrap()), Ok(2));
+    room.0.add_permits(1);
+    assert_eq!(sample::seed(waiting.await.unwrap().unwrap().unwrap()), Ok(1));
 }

@@ -6,6 +6,7 @@ mod access;
 mod conformance;
 mod dropping;
 mod faults;
+mod multi;
 mod sweeps;
 
 use std::sync::Arc;
@@ -48,7 +49,7 @@ async fn connect(server: &S3Server, prefix: &str) -> Arc<S3Connector> {
 
 /// The same, for a server that is soon taken to be silent.
 async fn impatient(server: &S3Server) -> Arc<S3Connector> {
-    let timeout = Duration::from_millis(300);
+    let timeout = Duration::from_secs(1);
     connect_with(server, S3Config { timeout, ..config(&server.endpoint(), "app") }).await
 }
 

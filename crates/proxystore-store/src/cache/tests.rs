@@ -1,6 +1,8 @@
+use std::sync::Barrier;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::Notify;
 
 use super::*;
@@ -24,13 +26,16 @@ where
     cache.load(slot, Duration::from_secs(60), || (Transfer::default(), load())).await
 }
 
-/// A flight that is joined, or begun by `load`.
+/// A flight that is joined, or begun by `load`, in a task of its own.
 fn boarded<F>(cache: &Arc<Cache>, load: impl Fn() -> F) -> Arc<Flight>
 where
     F: Future<Output = Loaded> + Send + 'static,
 {
     match cache.join(&slot("k"), &|| (Transfer::default(), load())).unwrap() {
-        Joined::Flight(flight) => flight,
+        Joined::Flight(flight) => {
+            flight.share();
+            flight
+        }
         Joined::Cached(_) => panic!("it is cached"),
     }
 }
@@ -260,4 +265,51 @@ async fn a_load_that_is_being_left_harms_no_load_that_follows() {
     gates[1].open.notify_one();
     assert_eq!(value(second.landed(Operation::Get, time).await.unwrap().unwrap()), Some(8));
     assert!(!cache.contains(&slot("k").key), "an evicted value is cached");
+}
+
+#[tokio::test]
+async fn who_waits_alone_needs_no_task() {
+    let (cache, gate) = (Cache::new("test", 16, 1 << 20), Arc::new(Gate::default()));
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let begin = || loaded(&cache, slot("k"), || gate.clone().load(target(7, 4)));
+    let (mut first, mut second) = (Box::pin(begin()), Box::pin(begin()));
+    assert!((&mut first).now_or_never().is_none());
+    assert_eq!((tasks(), gate.begun.load(Ordering::SeqCst)), (0, 1));
+    assert!((&mut second).now_or_never().is_none());
+    assert_eq!(tasks(), 1, "the load is still with the first, who may not be polled");
+    gate.open.notify_one();
+    // The first waits, and is not polled.
+    assert_eq!(value(second.await), Some(7));
+    assert_eq!(value(first.await), Some(7));
+    assert_eq!(gate.begun.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn who_comes_while_it_is_polled_waits_for_nobody_else() {
+    let (cache, gate) = (Cache::new("test", 16, 1 << 20), Arc::new(Gate::default()));
+    let (polled, joined) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let first = {
+        let (cache, gate) = (cache.clone(), gate.clone());
+        let (polled, joined) = (polled.clone(), joined.clone());
+        let load = move || {
+            let (gate, polled, joined) = (gate.clone(), polled.clone(), joined.clone());
+            async move {
+                polled.wait();
+                joined.wait();
+                gate.load(target(7, 4)).await
+            }
+        };
+        tokio::task::spawn_blocking(move || {
+            let mut first = Box::pin(async move { loaded(&cache, slot("k"), load).await });
+            assert!((&mut first).now_or_never().is_none());
+            first
+        })
+    };
+    polled.wait();
+    let second = boarded(&cache, || async { panic!("a second load") });
+    joined.wait();
+    let _first = first.await.unwrap();
+    gate.open.notify_one();
+    let landed = second.landed(Operation::Get, Duration::from_secs(60)).await;
+    assert_eq!(value(landed.unwrap().unwrap()), Some(7));
 }

@@ -35,7 +35,7 @@ pub(crate) fn late(timeout: Duration) -> Error {
 }
 
 impl Store {
-    /// The value of the future under `key`, once it is set. One task waits for all who want it as this type.
+    /// The value of the future under `key`, once it is set. One wait is for all who want it as this type.
     pub(crate) async fn wait<T, C>(&self, key: &Key, backoff: &Backoff, deadline: Instant) -> Result<Arc<T>>
     where
         T: Send + Sync + 'static,
@@ -81,7 +81,7 @@ struct Wait {
 impl Wait {
     fn new(store: &Store, key: &Key, unread: bool) -> Self {
         let (store, key) = (store.clone(), key.clone());
-        let news = News::from(store.transfer());
+        let news = News::of_wait(store.transfer());
         Self { store, key, unread, producer: Watcher::default(), news }
     }
 
@@ -128,7 +128,7 @@ impl Wait {
         let checked = self.look(ticks).await;
         let fault = checked.as_ref().err().filter(|error| passes(error)).cloned();
         let waits = fault.is_some();
-        *self.news.fault() = fault;
+        self.news.set_fault(fault);
         if waits { Ok(None) } else { checked }
     }
 

@@ -241,6 +241,31 @@ fn any_reference() -> impl Strategy<Value = Reference> {
     )
 }
 
+/// One secret travels, and only where it is the signature of an address.
+#[test]
+fn a_signature_travels_and_no_password() {
+    let signed = by_uri("https://:X-Amz-Credential=a%252Fb&X-Amz-Signature=c4n4ry@h:1/b/k%20?via=zstd");
+    let text = serde_json::to_string(&signed).unwrap();
+    assert!(text.contains("c4n4ry") && !format!("{signed:?}").contains("c4n4ry"), "{text}");
+    assert_eq!(serde_json::from_str::<Reference>(&text).unwrap(), signed);
+    assert_eq!(Reference::decode(&signed.encode()).unwrap(), signed);
+    for uri in [
+        "redis://:a=b@h",
+        "https://user:a=b@h",
+        "https://user@h",
+        "https://:c4n4ry@h",
+        "https://:${HOME}@h",
+        "https://:%24%7BHOME%7D@h",
+    ] {
+        let (reference, public) = (by_uri(uri), uri.parse::<Uri>().unwrap().public().to_string());
+        let text = serde_json::to_string(&reference).unwrap();
+        assert!(!text.contains('@'), "{text}");
+        let forged = text.replace(&public, uri);
+        assert!(forged.contains(uri), "{forged}");
+        assert!(serde_json::from_str::<Reference>(&forged).is_err(), "{forged}");
+    }
+}
+
 proptest! {
     #[test]
     fn every_reference_round_trips_in_every_format(reference in any_reference()) {

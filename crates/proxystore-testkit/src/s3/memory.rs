@@ -310,7 +310,8 @@ impl S3 for Memory {
         let mut state = self.lock();
         let upload = state.upload(&input.upload_id)?;
         let named = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
-        let mut bytes = Vec::new();
+        let (mut bytes, mut etags) = (Vec::new(), Vec::new());
+        bytes.reserve_exact(upload.parts.values().map(|(_, part)| part.len()).sum());
         for (i, part) in named.iter().enumerate() {
             let there = part.part_number.and_then(|number| upload.parts.get(&number));
             let (etag, part_bytes) = there.ok_or_else(|| s3_error!(InvalidPart))?;
@@ -321,8 +322,9 @@ impl S3 for Memory {
                 return Err(s3_error!(EntityTooSmall));
             }
             bytes.extend_from_slice(part_bytes);
+            etags.extend_from_slice(etag.value().as_bytes());
         }
-        let etag = etag(&bytes, &format!("-{}", named.len()));
+        let etag = etag(&etags, &format!("-{}", named.len()));
         let (bucket, name, metadata) = (upload.bucket.clone(), upload.name.clone(), upload.metadata.clone());
         let stored =
             Stored { bytes: bytes.into(), etag: etag.clone(), metadata, modified: SystemTime::now() };
