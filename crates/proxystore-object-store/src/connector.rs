@@ -34,7 +34,7 @@ pub struct ObjectStoreConnector {
     bucket: Mutex<Option<Arc<Bucket>>>,
     sweeper: Arc<Sweeper>,
     sweeps: Option<AbortHandle>,
-    #[cfg(feature = "requests")]
+    #[cfg(feature = "_requests")]
     pub(crate) signer: Option<Arc<dyn object_store::signer::Signer>>,
 }
 
@@ -127,7 +127,7 @@ impl ObjectStoreConnector {
             bucket: Mutex::new(Some(bucket)),
             sweeper,
             sweeps,
-            #[cfg(feature = "requests")]
+            #[cfg(feature = "_requests")]
             signer: None,
         }
     }

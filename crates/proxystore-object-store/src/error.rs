@@ -47,7 +47,7 @@ pub(crate) enum Why {
 
 /// What became of a request that was made here: it travels through the store as the cause of the store's error.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(not(feature = "requests"), allow(dead_code, reason = "nothing makes requests"))]
+#[cfg_attr(not(feature = "_requests"), allow(dead_code, reason = "nothing makes requests"))]
 pub(crate) enum Fault {
     /// An answer for which stores have no word, with the server's code, or empty.
     Answered(u16, String),

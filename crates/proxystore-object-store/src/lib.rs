@@ -73,7 +73,7 @@
 //! trust, and no credentials.
 //!
 //! ```no_run
-//! # #[cfg(feature = "requests")]
+//! # #[cfg(feature = "_requests")]
 //! # async fn hand_out(
 //! #     connector: proxystore_object_store::ObjectStoreConnector,
 //! #     proxy: proxystore_store::Proxy<Vec<u8>>,
@@ -116,10 +116,10 @@ mod download;
 mod error;
 mod expiry;
 mod open;
-#[cfg(feature = "requests")]
+#[cfg(feature = "_requests")]
 mod presigned;
 mod remove;
-#[cfg(feature = "requests")]
+#[cfg(feature = "_requests")]
 mod requests;
 #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
 mod retry;
@@ -133,7 +133,7 @@ mod upload;
 
 pub use config::{Credentials, ObjectStoreConfig, Place};
 pub use connector::{FromStore, ObjectStoreConnector};
-#[cfg(feature = "requests")]
+#[cfg(feature = "_requests")]
 pub use presigned::Presigned;
 
 /// Serves `gs://`, `az://`, `s3+object://`, `http://`, `https://` and `memory://`.
