@@ -228,3 +228,37 @@ impl Drop for Arrival {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(barrier: &Barrier) -> (u32, bool) {
+        (barrier.waiting(), barrier.is_broken())
+    }
+
+    #[test]
+    fn who_was_sent_away_and_has_not_heard_of_it_does_not_break_it_again() {
+        let barrier = Barrier::new(3);
+        let arrival = barrier.rail.arrive().unwrap();
+        barrier.reset();
+        drop(arrival);
+        assert_eq!(state(&barrier), (0, false));
+        // Who may go on and is gone does.
+        let arrivals = [(); 3].map(|()| barrier.rail.arrive().unwrap());
+        assert_eq!(state(&barrier), (0, false));
+        drop(arrivals);
+        assert_eq!(state(&barrier), (0, true));
+    }
+
+    #[test]
+    fn a_time_that_runs_out_when_all_have_come_is_not_too_late() {
+        let barrier = Barrier::new(2);
+        let mut first = barrier.rail.arrive().unwrap();
+        let mut second = barrier.rail.arrive().unwrap();
+        assert!(first.have_all_come(None) && second.have_all_come(None));
+        let mut third = barrier.rail.arrive().unwrap();
+        assert!(!third.have_all_come(None));
+        assert_eq!(state(&barrier), (0, true));
+    }
+}

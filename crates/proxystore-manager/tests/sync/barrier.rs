@@ -145,6 +145,21 @@ async fn who_takes_part_and_is_cut_off_while_it_works_breaks_it() {
     drop(theirs);
 }
 
+/// It is cut off before it hears that all have come: the others are on their way, and wait in vain the next time.
+#[tokio::test(start_paused = true)]
+async fn who_never_hears_that_all_have_come_breaks_it_for_the_next_time() {
+    let (manager, client) = pair().await;
+    let fragile = Fragile::new(&manager).await;
+    let barrier = BarrierProxy::get_or_create(&client, "barrier", 2).await.unwrap();
+    let same: BarrierProxy = fragile.client.lookup("barrier").await.unwrap();
+    let lost = tokio::spawn(async move { same.wait(None).await });
+    settle().await;
+    fragile.cut();
+    assert_eq!(barrier.wait(None).await, Ok(1));
+    assert_eq!(timeout(5 * SECOND, barrier.wait(None)).await.unwrap(), BROKEN);
+    lost.await.unwrap().unwrap_err();
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_takes_part_and_leaves_does_not_break_it() {
     let (manager, client) = pair().await;

@@ -170,6 +170,23 @@ async fn who_is_cut_off_while_it_waits_leaves_the_line() {
     assert!(timeout(5 * SECOND, waiter).await.unwrap().unwrap().0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_wait_outlives_connections() {
+    let (manager, _client) = pair().await;
+    let fragile = Fragile::new(&manager).await;
+    let condition = ConditionProxy::get_or_create(&manager, "condition").await.unwrap();
+    let same: ConditionProxy = fragile.client.lookup("condition").await.unwrap();
+    let waiter = waiter(&same, None).await;
+    for _ in 0..5 {
+        fragile.break_now();
+        settle().await;
+    }
+    notify(&condition, 1).await;
+    fragile.break_now();
+    assert!(timeout(5 * SECOND, waiter).await.unwrap().unwrap().0);
+    assert!(condition.acquire_within(SECOND).await.unwrap().is_some());
+}
+
 /// Its lease is not over when it is notified: so the notification is lost with it, unless it is passed on.
 #[tokio::test(start_paused = true)]
 async fn a_notification_that_nobody_receives_goes_to_the_next() {
