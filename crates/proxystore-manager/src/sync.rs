@@ -101,17 +101,18 @@ async fn acquire_within(
     Ok(pass.map(|pass| Guard::host(pass, context)).transpose()?)
 }
 
-/// If the result reaches nobody, it is given back.
+/// If the result reaches nobody, `undo` gives it back.
 async fn acquire_detached(
     gate: &Arc<Gate>,
     want: Want,
     timeout: Option<Duration>,
     context: &Context,
+    undo: impl FnOnce(&Gate, u64) -> bool + Send + 'static,
 ) -> Option<u64> {
     let fence = gate.pass(want, timeout).await?.detach();
     let gate = gate.clone();
-    // Somebody may have released it meanwhile.
-    context.on_discard(move || _ = gate.release(fence));
+    // Somebody may have given it back meanwhile.
+    context.on_discard(move || _ = undo(&gate, fence));
     Some(fence)
 }
 

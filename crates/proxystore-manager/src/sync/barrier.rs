@@ -42,7 +42,7 @@ impl Barrier {
     /// For so many parties. With none or one, nobody waits.
     #[ctor]
     pub fn new(parties: u32) -> Self {
-        let state = State { is_broken: false, waiting: Vec::new() };
+        let state = State { is_broken: false, resets: 0, waiting: Vec::new() };
         Self { rail: Arc::new(Rail { parties, state: Mutex::new(state) }), timeout: None }
     }
 
@@ -75,6 +75,7 @@ impl Barrier {
         let mut state = self.rail.state();
         state.open(false);
         state.is_broken = false;
+        state.resets += 1;
     }
 
     /// How many must come.
@@ -134,6 +135,8 @@ struct Rail {
 
 struct State {
     is_broken: bool,
+    /// How often it was reset: who came before does not break it any more.
+    resets: u64,
     /// Told whether all have come.
     waiting: Vec<oneshot::Sender<bool>>,
 }
@@ -150,6 +153,12 @@ impl State {
         self.is_broken = true;
         self.open(false);
     }
+
+    fn abort_unless_reset(&mut self, resets: u64) {
+        if self.resets == resets {
+            self.abort();
+        }
+    }
 }
 
 impl Rail {
@@ -163,8 +172,8 @@ impl Rail {
         if !arrival.have_all_come(told) {
             return Err(SyncError::Broken);
         }
-        let rail = self.clone();
-        context.on_discard(move || rail.state().abort());
+        let (rail, resets) = (self.clone(), arrival.resets);
+        context.on_discard(move || rail.state().abort_unless_reset(resets));
         Ok(arrival.index)
     }
 
@@ -179,8 +188,7 @@ impl Rail {
         if state.waiting.len() >= self.parties as usize {
             state.open(true);
         }
-        drop(state);
-        Ok(Arrival { rail: self.clone(), index, turn, is_over: false })
+        Ok(Arrival { rail: self.clone(), index, resets: state.resets, turn, is_over: false })
     }
 }
 
@@ -195,10 +203,12 @@ impl fmt::Debug for Rail {
     }
 }
 
-/// One who waits. If it is dropped before that is over, the others would wait in vain.
+/// One who waits. If it is dropped before that is over, the others would wait in vain, now or the next time.
 struct Arrival {
     rail: Arc<Rail>,
     index: u32,
+    /// How often the barrier had been reset.
+    resets: u64,
     turn: oneshot::Receiver<bool>,
     is_over: bool,
 }
@@ -219,12 +229,9 @@ impl Arrival {
 
 impl Drop for Arrival {
     fn drop(&mut self) {
-        if self.is_over {
-            return;
-        }
-        let mut state = self.rail.state();
-        if self.turn.try_recv() != Ok(false) {
-            state.abort();
+        // Also if all have come: they go on without it.
+        if !self.is_over {
+            self.rail.state().abort_unless_reset(self.resets);
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Something that has happened, or has not.
 
-use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -69,14 +68,8 @@ impl Event {
     /// Waits until it is set. `false` if the time runs out. Dropping the future leaves nothing.
     #[idempotent]
     pub async fn wait(&self, timeout: Option<Duration>) -> bool {
-        let mut woken = pin!(self.woken.notified());
-        {
-            let flag = self.flag();
-            if *flag {
-                return true;
-            }
-            woken.as_mut().enable();
-        }
-        within(timeout, woken).await.is_some()
+        // From here on it hears of every `set`.
+        let woken = self.woken.notified();
+        self.is_set() || within(timeout, woken).await.is_some()
     }
 }

@@ -66,7 +66,7 @@ impl Lock {
     /// process, calls [`release`](Self::release). Returns the fencing number, or `None` if the time runs out. Dropping
     /// the future leaves the queue.
     pub async fn acquire_detached(&self, timeout: Option<Duration>, context: &Context) -> Option<u64> {
-        super::acquire_detached(&self.gate, Want::ONE, timeout, context).await
+        super::acquire_detached(&self.gate, Want::ONE, timeout, context, Gate::release).await
     }
 
     /// Gives back what `acquire_detached` took, here or elsewhere. `NotHeld` if the lock is not held so.

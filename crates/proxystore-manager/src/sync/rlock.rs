@@ -83,7 +83,8 @@ impl RLock {
         timeout: Option<Duration>,
         context: &Context,
     ) -> Option<u64> {
-        super::acquire_detached(&self.gate, want(holder), timeout, context).await
+        let undo = move |gate: &Gate, _| gate.release_detached(Some(holder), 1, false);
+        super::acquire_detached(&self.gate, want(holder), timeout, context, undo).await
     }
 
     /// Gives back what `acquire_detached` took once for this holder. `NotHeld` if it took nothing.

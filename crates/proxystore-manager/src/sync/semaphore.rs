@@ -64,7 +64,10 @@ impl Semaphore {
     /// As Python's `acquire`: waits for a permit, which is nobody's then and stays away until somebody, in any process,
     /// calls [`release`](Self::release). `false` if the time runs out. Dropping the future leaves the queue.
     pub async fn acquire_detached(&self, timeout: Option<Duration>, context: &Context) -> bool {
-        super::acquire_detached(&self.gate, Want::ONE, timeout, context).await.is_some()
+        let may_grow = !self.is_bounded;
+        // Permits are all the same: `release` may have given back this one instead of another.
+        let undo = move |gate: &Gate, _| gate.release_detached(None, 1, may_grow);
+        super::acquire_detached(&self.gate, Want::ONE, timeout, context, undo).await.is_some()
     }
 
     /// Gives back so many permits that `acquire_detached` took, here or elsewhere. If there are not so many, a bounded

@@ -161,6 +161,22 @@ async fn who_never_hears_that_all_have_come_breaks_it_for_the_next_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_never_hears_that_all_have_come_does_not_break_it_after_a_reset() {
+    let (manager, client) = pair().await;
+    let fragile = Fragile::new(&manager).await;
+    let barrier = BarrierProxy::get_or_create(&client, "barrier", 2).await.unwrap();
+    let same: BarrierProxy = fragile.client.lookup("barrier").await.unwrap();
+    let lost = tokio::spawn(async move { same.wait(None).await });
+    settle().await;
+    fragile.cut();
+    assert_eq!(barrier.wait(None).await, Ok(1));
+    barrier.reset().await.unwrap();
+    lost.await.unwrap().unwrap_err();
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(barrier.is_broken().await, Ok(false));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_takes_part_and_leaves_does_not_break_it() {
     let (manager, client) = pair().await;
     for manager in [&manager, &client] {

@@ -231,3 +231,48 @@ async fn a_wait_that_is_dropped_leaves_the_lock_free_and_passes_its_notification
     }
     objects(&manager, 0).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_is_dropped_while_it_waits_for_the_lock_passes_its_notification_on() {
+    let (manager, client) = pair().await;
+    for manager in [&manager, &client] {
+        let condition = ConditionProxy::create(manager).await.unwrap();
+        let guard = condition.acquire().await.unwrap();
+        let mut dropped = Box::pin(condition.wait(guard, None));
+        assert!(futures_util::poll!(&mut dropped).is_pending());
+        settle().await;
+        let waiter = waiter(&condition, Some(60 * SECOND)).await;
+        let guard = condition.acquire().await.unwrap();
+        condition.notify(&guard, 1).await.unwrap();
+        settle().await;
+        drop(dropped);
+        settle().await;
+        guard.release().await.unwrap();
+        assert!(timeout(5 * SECOND, waiter).await.unwrap().unwrap().0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_notification_is_not_passed_on_to_who_came_after_it() {
+    let (manager, client) = pair().await;
+    for manager in [&manager, &client] {
+        let condition = ConditionProxy::create(manager).await.unwrap();
+        let guard = condition.acquire().await.unwrap();
+        let mut dropped = Box::pin(condition.wait(guard, None));
+        assert!(futures_util::poll!(&mut dropped).is_pending());
+        settle().await;
+        let guard = condition.acquire().await.unwrap();
+        let late = {
+            let condition = condition.clone();
+            tokio::spawn(async move { waiter(&condition, Some(60 * SECOND)).await.await.unwrap() })
+        };
+        settle().await;
+        condition.notify(&guard, 1).await.unwrap();
+        settle().await;
+        // Now the late one has the lock and waits, and the other one gets the lock back.
+        guard.release().await.unwrap();
+        settle().await;
+        drop(dropped);
+        assert!(!late.await.unwrap().0);
+    }
+}

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 use proxystore_manager::sync::{LockProxy, SyncError};
@@ -34,6 +34,15 @@ async fn only_one_holds_it_and_fencing_numbers_grow() {
         join_all(holders.collect::<Vec<_>>()).await.into_iter().for_each(|holder| holder.unwrap());
     }
     objects(&manager, 0).await;
+}
+
+#[tokio::test]
+async fn fencing_numbers_are_above_those_of_a_manager_that_ran_before() {
+    let (manager, _client) = pair().await;
+    let before = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let guard = LockProxy::create(&manager).await.unwrap().acquire().await.unwrap();
+    // Many more than one process could have given out until then.
+    assert!(u128::from(guard.fence()) >= before.as_micros());
 }
 
 #[tokio::test(start_paused = true)]
@@ -229,4 +238,22 @@ async fn a_thousand_wait() {
     timeout(60 * SECOND, futures_util::future::join(waiting, release)).await.unwrap();
     drop(lock);
     objects(&manager, 0).await;
+}
+
+/// Its own lock was released by somebody else, and the next one has it.
+#[tokio::test(start_paused = true)]
+async fn who_never_received_it_does_not_take_it_from_the_next() {
+    let (manager, client) = pair().await;
+    let fragile = Fragile::new(&manager).await;
+    let lock = LockProxy::get_or_create(&client, "lock").await.unwrap();
+    let same: LockProxy = fragile.client.lookup("lock").await.unwrap();
+    let guard = lock.acquire().await.unwrap();
+    let lost = tokio::spawn(async move { same.acquire_detached(None).await });
+    settle().await;
+    fragile.cut();
+    guard.release().await.unwrap();
+    lock.release().await.unwrap();
+    assert!(lock.acquire_detached(None).await.unwrap().is_some());
+    lost.await.unwrap().unwrap_err();
+    assert!(lock.acquire_within(5 * SECOND).await.unwrap().is_none());
 }

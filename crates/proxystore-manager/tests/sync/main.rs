@@ -11,3 +11,4 @@ mod processes;
 mod rlock;
 mod rwlock;
 mod semaphore;
+mod storm;

@@ -188,6 +188,8 @@ async fn a_closed_pool_finishes_what_it_has() {
         pool.close().await.unwrap();
         assert_eq!(failed(pool.apply::<_, u64>("sleep", 1).await), TaskError::Closed);
         assert_eq!(failed(pool.submit::<_, u64>("sleep", 1).await), TaskError::Closed);
+        // The stream has tasks that have not begun.
+        timeout(60 * SECOND, pool.join()).await.unwrap_err();
         let (joined, items) = join(pool.join(), stream.try_collect::<Vec<_>>()).await;
         joined.unwrap();
         assert_eq!(items, Ok(vec![1000; 8]));

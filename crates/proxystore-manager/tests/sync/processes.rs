@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use proxystore_manager::pool::{TaskPool, TaskPoolProxy};
 use proxystore_manager::sync::{
     BarrierProxy, ConditionProxy, EventProxy, Holder, LockProxy, RLockProxy, RwLockProxy, SemaphoreProxy,
     SyncError,
@@ -172,6 +173,8 @@ async fn user() {
     barrier.wait(Some(30 * SECOND)).await.unwrap();
     let event: EventProxy = manager.lookup("event").await.unwrap();
     event.set().await.unwrap();
+    let pool: TaskPoolProxy = manager.lookup("pool").await.unwrap();
+    assert_eq!(pool.map("square", 1..=3).await, Ok(vec![1, 4, 9]));
     process::say("used");
     process::hear().await;
 }
@@ -184,6 +187,8 @@ async fn every_type_that_is_made_here_is_usable_in_a_child() {
     let rwlock = RwLockProxy::get_or_create(&manager, "rwlock").await.unwrap();
     ConditionProxy::get_or_create(&manager, "condition").await.unwrap();
     let event = EventProxy::get_or_create(&manager, "event").await.unwrap();
+    let pool = TaskPool::new(2).with_blocking("square", |x: i64| x * x);
+    manager.publish("pool", &manager.host(pool).unwrap()).await.unwrap();
     let mut child = spawn("processes::user", &manager).await;
     barrier.wait(Some(30 * SECOND)).await.unwrap();
     assert_eq!(event.wait(Some(30 * SECOND)).await, Ok(true));

@@ -85,3 +85,22 @@ async fn two_processes_may_be_one_holder_and_the_end_of_one_is_not_the_end_of_bo
     drop(mine);
     assert!(lock.acquire_within(other, 5 * SECOND).await.unwrap().is_some());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_holder_never_received_is_not_mistaken_for_what_it_has_released() {
+    let (manager, client) = pair().await;
+    let fragile = Fragile::new(&manager).await;
+    let lock = RLockProxy::get_or_create(&client, "lock").await.unwrap();
+    let same: RLockProxy = fragile.client.lookup("lock").await.unwrap();
+    let (me, other) = (Holder::new().unwrap(), Holder::new().unwrap());
+    let guard = lock.acquire(other).await.unwrap();
+    let lost = tokio::spawn(async move { same.acquire_detached(me, None).await });
+    settle().await;
+    fragile.cut();
+    drop(guard);
+    settle().await;
+    assert!(lock.acquire_detached(me, Some(Duration::ZERO)).await.unwrap().is_some());
+    lock.release(me).await.unwrap();
+    lost.await.unwrap().unwrap_err();
+    assert!(lock.acquire_within(other, 5 * SECOND).await.unwrap().is_some());
+}

@@ -114,3 +114,33 @@ async fn a_permit_that_nobody_receives_goes_to_the_next() {
         next.unwrap_or_else(|_| panic!("after {pauses} steps")).unwrap().release().await.unwrap();
     }
 }
+
+/// Nobody knows which permit it was that somebody else gave back.
+#[tokio::test(start_paused = true)]
+async fn a_permit_that_nobody_receives_is_not_mistaken_for_another() {
+    let (manager, client) = pair().await;
+    for bounded in [true, false] {
+        let name = if bounded { "bounded" } else { "unbounded" };
+        let semaphore = if bounded {
+            SemaphoreProxy::get_or_bounded(&client, name, 2).await.unwrap()
+        } else {
+            SemaphoreProxy::get_or_create(&client, name, 2).await.unwrap()
+        };
+        let fragile = Fragile::new(&manager).await;
+        let same: SemaphoreProxy = fragile.client.lookup(name).await.unwrap();
+        let held = [semaphore.acquire().await.unwrap(), semaphore.acquire().await.unwrap()];
+        let lost = tokio::spawn(async move { same.acquire_detached(None).await });
+        settle().await;
+        fragile.cut();
+        drop(held);
+        settle().await;
+        assert_eq!(semaphore.acquire_detached(Some(Duration::ZERO)).await, Ok(true));
+        assert_eq!(semaphore.acquire_detached(Some(Duration::ZERO)).await, Ok(false));
+        semaphore.release(1).await.unwrap();
+        lost.await.unwrap().unwrap_err();
+        tokio::time::sleep(SECOND).await;
+        for expected in [true, true, false] {
+            assert_eq!(semaphore.acquire_detached(Some(Duration::ZERO)).await, Ok(expected));
+        }
+    }
+}
