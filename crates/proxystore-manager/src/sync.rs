@@ -7,6 +7,9 @@
 //! session ends, and when its lease is over because the process was killed. The `detached` methods are those of
 //! Python's managers: what they take belongs to nobody, so anybody can give it back, and nobody else does. Until the
 //! manager has heard that the result arrived, for some milliseconds, it goes back with its caller, too.
+//!
+//! A wait and what ends it run side by side, so all these methods are `&self`: a `read_only` proxy has them all, and
+//! `only_methods` makes one that may wait for an event and not set it.
 
 use std::fmt;
 use std::sync::Arc;

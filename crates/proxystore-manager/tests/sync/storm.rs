@@ -41,7 +41,7 @@ async fn writers_are_alone_however_many_leave_the_queue() {
             let mut random = seed;
             for _ in 0..ROUNDS {
                 let patience = Duration::from_micros(next(&mut random) % 3000);
-                let (weight, most) = if next(&mut random) % 4 == 0 { (1000, 0) } else { (1, 999) };
+                let (weight, most) = if next(&mut random).is_multiple_of(4) { (1000, 0) } else { (1, 999) };
                 let acquired = async { if weight == 1 { lock.read().await } else { lock.write().await } };
                 let Ok(guard) = timeout(patience, acquired).await else { continue };
                 let guard = guard.unwrap();
@@ -49,7 +49,7 @@ async fn writers_are_alone_however_many_leave_the_queue() {
                 assert!((0..=most).contains(&before), "{before}");
                 tokio::task::yield_now().await;
                 inside.fetch_sub(weight, Ordering::SeqCst);
-                if next(&mut random) % 2 == 0 {
+                if next(&mut random).is_multiple_of(2) {
                     guard.release().await.unwrap();
                 }
             }
