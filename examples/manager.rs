@@ -1,5 +1,6 @@
-//! One object, several processes: workers take jobs from a board that lives in this process. One of them is killed
-//! in the middle of its work, and nothing is lost.
+//! A few objects, several processes: workers take jobs from a board that lives in this process, and write results to a
+//! file, which a lock protects. One of them is killed while it has a job and the lock: nothing is lost, and the lock is
+//! free again.
 //!
 //! ```text
 //! cargo run --example manager --features manager
@@ -8,10 +9,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::error::Error;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use proxystore::manager::sync::{Event, EventProxy, Lock, LockProxy};
 use proxystore::manager::{AuthKey, Context, Limits, Manager, Remote, RemoteError};
 use proxystore::object;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -78,8 +81,8 @@ impl Drop for Claim {
 
 #[tokio::main]
 async fn main() -> Result {
-    if std::env::args().nth(1).as_deref() == Some("worker") {
-        return work().await;
+    if let Some(kind) = std::env::args().nth(1) {
+        return work(kind == "clumsy").await;
     }
     // A client that is not heard of for a second is gone. The default is half a minute.
     let limits = Limits { lease: Duration::from_secs(1), ..Limits::default() };
@@ -87,28 +90,40 @@ async fn main() -> Result {
     let jobs = Arc::new(Mutex::new((0..JOBS).collect()));
     let board = manager.host(Board { jobs, results: BTreeMap::new() })?;
     manager.publish("board", &board).await?;
+    manager.publish("file", &manager.host(Lock::new())?).await?;
+    let stuck = manager.host(Event::new())?;
+    manager.publish("stuck", &stuck).await?;
 
     // The key is no part of any reference: whoever is to connect is told it.
-    let entrance = format!("{}\n{}\n", manager.addresses()?[0], manager.authkey()?.to_hex().expose());
+    let file = std::env::temp_dir().join(format!("proxystore-jobs-{}", std::process::id()));
+    let entrance = format!(
+        "{}\n{}\n{}\n",
+        manager.addresses()?[0],
+        manager.authkey()?.to_hex().expose(),
+        file.display()
+    );
+    let mut clumsy = start("clumsy", &entrance).await?;
     let mut workers = Vec::new();
-    for _ in 0..WORKERS {
-        workers.push(start(&entrance).await?);
+    for _ in 1..WORKERS {
+        workers.push(start("worker", &entrance).await?);
     }
-    wait_for(&board, JOBS as usize / 3).await?;
-    println!("{} jobs are done; a worker is killed", board.progress().await?);
-    workers.remove(0).kill().await?;
+    stuck.wait(None).await?;
+    println!("{} jobs are done; the worker that has the lock is killed", board.progress().await?);
+    clumsy.kill().await?;
     wait_for(&board, JOBS as usize).await?;
     println!("all {} jobs are done", board.progress().await?);
+    assert_eq!(read(&file)?.len(), JOBS as usize);
     for mut worker in workers {
         worker.kill().await?;
     }
+    std::fs::remove_file(&file)?;
     manager.shutdown().await?;
     Ok(())
 }
 
-async fn start(entrance: &str) -> Result<Child> {
+async fn start(kind: &str, entrance: &str) -> Result<Child> {
     let mut worker = Command::new(std::env::current_exe()?)
-        .arg("worker")
+        .arg(kind)
         .stdin(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
@@ -125,13 +140,16 @@ async fn wait_for(board: &BoardProxy, count: usize) -> Result {
     Ok(())
 }
 
-/// What a worker process does.
-async fn work() -> Result {
+/// What a worker process does. A clumsy one stops in the middle.
+async fn work(is_clumsy: bool) -> Result {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     let (address, key) = (lines.next_line().await?, lines.next_line().await?);
+    let file = lines.next_line().await?.unwrap_or_default();
     let key = AuthKey::from_hex(&key.unwrap_or_default())?;
     let manager = Manager::connect(&address.unwrap_or_default(), key).await?;
     let board: BoardProxy = manager.lookup("board").await?;
+    let lock: LockProxy = manager.lookup("file").await?;
+    let stuck: EventProxy = manager.lookup("stuck").await?;
     loop {
         let Some(claim) = board.take().await? else {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -139,6 +157,31 @@ async fn work() -> Result {
         };
         let job = claim.job().await?;
         tokio::time::sleep(Duration::from_millis(20)).await; // hard work
+        // Each writes the whole file: two at once would lose what the other wrote.
+        let guard = lock.acquire().await?;
+        if is_clumsy && board.progress().await? >= JOBS as usize / 3 {
+            stuck.set().await?;
+            return std::future::pending().await;
+        }
+        write(Path::new(&file), job, job * job)?;
         board.finish(claim, job * job).await?;
+        guard.release().await?;
     }
+}
+
+fn read(file: &Path) -> Result<BTreeMap<u64, u64>> {
+    let mut results = BTreeMap::new();
+    let text = if file.exists() { std::fs::read_to_string(file)? } else { String::new() };
+    for line in text.lines() {
+        let (job, result) = line.split_once(' ').ok_or("half a line")?;
+        results.insert(job.parse()?, result.parse()?);
+    }
+    Ok(results)
+}
+
+fn write(file: &Path, job: u64, result: u64) -> Result {
+    let mut results = read(file)?;
+    results.insert(job, result);
+    let lines = results.iter().map(|(job, result)| format!("{job} {result}\n"));
+    Ok(std::fs::write(file, lines.collect::<String>())?)
 }
