@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proxystore_manager::builtin::{Array, Counter, Dict, List, Namespace, Order, Queue, Set, Value};
-use proxystore_manager::{AuthKey, Manager, trust};
+use proxystore_manager::{AuthKey, Limits, Manager, trust};
 use proxystore_testkit::process::{self, Role};
 use proxystore_testkit::role;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +14,8 @@ use crate::common::{limits, objects};
 const KEY: &str = "a key that both sides know";
 
 async fn manager() -> Manager {
-    let manager = Manager::builder().authkey(AuthKey::new(KEY).unwrap()).limits(limits());
+    let limits = Limits { max_pin: Duration::from_secs(1), ..limits() };
+    let manager = Manager::builder().authkey(AuthKey::new(KEY).unwrap()).limits(limits);
     manager.serve_anywhere().await.unwrap()
 }
 
@@ -157,7 +158,7 @@ async fn fragile(manager: &Manager, stop: &CancellationToken) -> Manager {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_item_is_lost_or_doubled_when_connections_break() {
-    let limits = proxystore_manager::Limits { lease: Duration::from_secs(10), ..limits() };
+    let limits = Limits { lease: Duration::from_secs(10), ..limits() };
     let manager = Manager::builder().limits(limits).in_process().unwrap();
     let stop = CancellationToken::new();
     let jobs = Queue::<u32>::create(&manager, Order::Fifo, 8).await.unwrap();

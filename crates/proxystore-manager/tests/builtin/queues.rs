@@ -31,6 +31,19 @@ where
     items
 }
 
+/// Waits until there are so many items: what is dropped comes back a little later.
+async fn items<T>(queue: &Queue<T>, count: usize)
+where
+    T: serde::Serialize + serde::de::DeserializeOwned,
+{
+    let same = async {
+        while queue.len().await.unwrap() != count {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(LONG, same).await.unwrap();
+}
+
 #[tokio::test]
 async fn the_oldest_the_newest_or_the_smallest_item_comes_first() {
     for manager in both().await {
@@ -127,6 +140,8 @@ async fn a_call_that_is_dropped_while_it_waits_leaves_nothing() {
         for _ in 0..20 {
             assert!(timeout(Duration::from_millis(1), queue.put(&9)).await.is_err());
         }
+        // The manager has to hear of it.
+        tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!(queue.get_within(LONG).await.unwrap(), 1);
         assert_eq!(app(queue.try_get().await), QueueError::Empty);
         queue.try_put(&2).await.unwrap();
@@ -268,6 +283,7 @@ async fn an_item_that_is_not_acknowledged_goes_back_to_its_place() {
             // Dropped in any order, and one of them by word.
             drop(a);
             b.give_back().await.unwrap();
+            items(&queue, 3).await;
             let taken = queue.get_acked_within(LONG).await.unwrap();
             assert_eq!(*taken, expected[0]);
             assert_eq!(taken.ack().await.unwrap(), expected[0]);
@@ -336,6 +352,7 @@ async fn the_items_of_a_client_that_goes_come_back() {
     let held = [theirs.get_acked().await.unwrap(), theirs.get_acked().await.unwrap()];
     assert_eq!([*held[0], *held[1]], [0, 1]);
     drop((held, theirs, worker));
+    items(&queue, 3).await;
     for item in 0..3 {
         assert_eq!(queue.get_within(LONG).await.unwrap(), item);
     }
