@@ -186,7 +186,7 @@ impl ProxyBase {
     }
 
     /// The object's text, for types with `#[object(display)]`; for others, and if the manager is out of reach, the
-    /// text of the proxy.
+    /// text of the proxy. That of a container has those of the objects in it, as far as its proxies allow.
     pub async fn display(&self) -> String {
         let text = self.call_method::<_, String, ()>(DISPLAY, &()).await;
         text.unwrap_or_else(|_| format!("{self:?}"))

@@ -29,7 +29,7 @@ thread_local! {
 /// It is a serde value itself, so that an object can keep values of types that it does not know: a method that takes and
 /// returns `Encoded` is one whose proxy encodes and decodes. Two are equal if their bytes are and their proxies mean the
 /// same objects.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Encoded {
     pub(crate) bytes: Bytes,
     pub(crate) proxies: Vec<ProxyBase>,
@@ -84,6 +84,20 @@ impl Encoded {
             }
             _ => Err(bad("there are bytes behind the value".into())),
         }
+    }
+}
+
+/// Bytes and proxies, without names: there are many of them.
+impl Serialize for Encoded {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (&self.bytes, &self.proxies).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Encoded {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (bytes, proxies) = Deserialize::deserialize(deserializer)?;
+        Ok(Self { bytes, proxies })
     }
 }
 

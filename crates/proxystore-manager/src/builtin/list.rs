@@ -10,7 +10,6 @@ use serde::de::DeserializeOwned;
 use super::{decode_all, decode_some, encode_all};
 use crate::error::{CallError, RemoteError};
 use crate::manager::Manager;
-use crate::object::ObjectProxy;
 use crate::value::Encoded;
 
 mod object;
@@ -105,7 +104,7 @@ impl<T: Serialize + DeserializeOwned> List<T> {
 
     /// Copies of all items. Where they are more than one message holds, [`iter`](Self::iter) brings them in pieces.
     pub async fn get_value(&self) -> Result<Vec<T>, RemoteError> {
-        self.proxy.base().get_value().await
+        self.slice(..).await
     }
 
     /// Replaces the item at `index`.

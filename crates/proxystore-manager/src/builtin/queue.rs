@@ -42,8 +42,11 @@ typed! {
     ///
     /// Who waits first is served first. A call that is dropped while it waits leaves nothing, and an item that was taken
     /// for somebody who is gone goes back to its place. So an item is lost with a client only after that has it; where
-    /// even that must not be, there is [`get_acked`](Self::get_acked). Items that one caller puts in one after the other
-    /// keep their order.
+    /// even that must not be, there is [`get_acked`](Self::get_acked); who dies in the moment of getting an item may leave
+    /// it to another. Items that one caller puts in one after the other keep their order.
+    ///
+    /// Its methods wait, so all of them are `&self`: a proxy that is to have fewer rights is made by
+    /// [`only_methods`](crate::ProxyBase::only_methods), such as `["put"]`, and not by `read_only`.
     Queue<T>(QueueObjectProxy)
 }
 

@@ -134,7 +134,7 @@ impl<T: Serialize + DeserializeOwned> Set<T> {
 
     /// The items of the set and the others. The set stays as it is, here and below.
     pub async fn union(&self, others: impl IntoIterator<Item: Borrow<T>>) -> Result<Vec<T>, RemoteError> {
-        self.with(Operation::Union, others).await
+        self.combined(Operation::Union, others).await
     }
 
     /// The items of the set that are among the others, too.
@@ -142,7 +142,7 @@ impl<T: Serialize + DeserializeOwned> Set<T> {
         &self,
         others: impl IntoIterator<Item: Borrow<T>>,
     ) -> Result<Vec<T>, RemoteError> {
-        self.with(Operation::Intersection, others).await
+        self.combined(Operation::Intersection, others).await
     }
 
     /// The items of the set that are not among the others.
@@ -150,7 +150,7 @@ impl<T: Serialize + DeserializeOwned> Set<T> {
         &self,
         others: impl IntoIterator<Item: Borrow<T>>,
     ) -> Result<Vec<T>, RemoteError> {
-        self.with(Operation::Difference, others).await
+        self.combined(Operation::Difference, others).await
     }
 
     /// The items that are either in the set or among the others.
@@ -158,30 +158,30 @@ impl<T: Serialize + DeserializeOwned> Set<T> {
         &self,
         others: impl IntoIterator<Item: Borrow<T>>,
     ) -> Result<Vec<T>, RemoteError> {
-        self.with(Operation::SymmetricDifference, others).await
+        self.combined(Operation::SymmetricDifference, others).await
     }
 
-    async fn with(
+    async fn combined(
         &self,
         operation: Operation,
         others: impl IntoIterator<Item: Borrow<T>>,
     ) -> Result<Vec<T>, RemoteError> {
-        decode_all(self.proxy.with(operation, canonical_all(others)?).await?)
+        decode_all(self.proxy.combined(operation, canonical_all(others)?).await?)
     }
 
     /// Keeps the items alone that are among the others: Python's `&=`.
     pub async fn intersect(&self, others: impl IntoIterator<Item: Borrow<T>>) -> Result<(), RemoteError> {
-        self.proxy.become_with(Operation::Intersection, canonical_all(others)?).await
+        self.proxy.combine(Operation::Intersection, canonical_all(others)?).await
     }
 
     /// Takes the others out: Python's `-=`.
     pub async fn subtract(&self, others: impl IntoIterator<Item: Borrow<T>>) -> Result<(), RemoteError> {
-        self.proxy.become_with(Operation::Difference, canonical_all(others)?).await
+        self.proxy.combine(Operation::Difference, canonical_all(others)?).await
     }
 
     /// Takes out those of the others that are there, and adds those that are not: Python's `^=`.
     pub async fn toggle(&self, others: impl IntoIterator<Item: Borrow<T>>) -> Result<(), RemoteError> {
-        self.proxy.become_with(Operation::SymmetricDifference, canonical_all(others)?).await
+        self.proxy.combine(Operation::SymmetricDifference, canonical_all(others)?).await
     }
 
     /// Whether all items are among the others.

@@ -66,7 +66,7 @@ typed! {
     /// # use proxystore_manager::builtin::Value;
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let manager = Manager::builder().in_process()?;
-    /// let best = Value::create(&manager, &1.5).await?;
+    /// let best = Value::<f64>::create(&manager, &1.5).await?;
     /// best.update(|best| best.max(2.5)).await?;
     /// assert_eq!(best.get().await?, 2.5);
     /// # Ok(()) }

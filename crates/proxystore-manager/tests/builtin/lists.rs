@@ -217,6 +217,59 @@ async fn a_list_is_found_by_its_name_and_only_as_a_list() {
 }
 
 #[tokio::test]
+async fn values_of_all_sorts_come_back_as_they_were() {
+    for manager in both().await {
+        let values: Vec<serde_json::Value> = serde_json::from_str(
+            r#"[null, true, 1, -1, 18446744073709551615, 1.5, "hallå världen", "привет свет", {"a": ["b", {}]}, []]"#,
+        )
+        .unwrap();
+        let list = List::<serde_json::Value>::from_items(&manager, &values).await.unwrap();
+        assert_eq!(list.get_value().await.unwrap(), values);
+        assert_eq!(list.slice(..).await.unwrap(), values);
+        let bytes = List::<bytes::Bytes>::from_items(&manager, [&b"hello"[..].into()]).await.unwrap();
+        assert_eq!(bytes.get_value().await.unwrap(), [&b"hello"[..]]);
+        assert_eq!(bytes.index_of(&bytes::Bytes::from("hello")).await.unwrap(), Some(0));
+    }
+}
+
+#[tokio::test]
+async fn an_item_that_cannot_be_encoded_is_an_error_here_and_changes_nothing() {
+    struct Never;
+
+    impl Serialize for Never {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(serde::ser::Error::custom("not this one"))
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Never {
+        fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+            Ok(Self)
+        }
+    }
+
+    for manager in both().await {
+        let list = List::<Never>::create(&manager).await.unwrap();
+        assert_eq!(list.push(&Never).await.unwrap_err().kind(), RemoteErrorKind::Encode);
+        assert_eq!(list.len().await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_reader_reads_and_changes_nothing() {
+    for manager in both().await {
+        let list = List::<u8>::from_items(&manager, [2, 1]).await.unwrap();
+        let reader = List::<u8>::from_base(list.base().read_only().unwrap());
+        assert_eq!(reader.get_value().await.unwrap(), [2, 1]);
+        assert_eq!(reader.iter().await.unwrap().count().await, 2);
+        assert_eq!(reader.display().await, "[2, 1]");
+        let denied = RemoteErrorKind::PermissionDenied;
+        assert_eq!(reader.push(&3).await.unwrap_err().kind(), denied);
+        assert_eq!(reader.sort().await.unwrap_err().remote().unwrap().kind(), denied);
+    }
+}
+
+#[tokio::test]
 async fn no_call_makes_a_list_of_any_length() {
     for manager in both().await {
         let list = List::<u8>::from_items(&manager, [1; 100]).await.unwrap();

@@ -1,6 +1,7 @@
 //! Containers and other processes, and connections that break.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use proxystore_manager::builtin::{Array, Counter, Dict, List, Namespace, Order, Queue, Set, Value};
@@ -130,14 +131,13 @@ async fn a_killed_worker_loses_no_item() {
 }
 
 /// A client whose connection breaks every few milliseconds, until the token is cancelled.
-async fn fragile(manager: &Manager, stop: &CancellationToken) -> Manager {
-    let (home, stop) = (manager.clone(), stop.clone());
-    let opened = Arc::new(std::sync::atomic::AtomicU64::new(0));
+async fn fragile(manager: &Manager, stop: &CancellationToken, opened: &Arc<AtomicU64>) -> Manager {
+    let (home, stop, opened) = (manager.clone(), stop.clone(), opened.clone());
     let open = move || {
         let (near, mut between) = tokio::io::duplex(1 << 10);
         let (mut onward, far) = tokio::io::duplex(1 << 10);
         let served = home.serve_stream(far).map_err(std::io::Error::other);
-        let life = 3 + opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 5;
+        let life = 3 + opened.fetch_add(1, Ordering::Relaxed) % 5;
         let stop = stop.clone();
         tokio::spawn(async move {
             let breaks = async {
@@ -166,8 +166,9 @@ async fn no_item_is_lost_or_doubled_when_connections_break() {
     let results = List::<u32>::create(&manager).await.unwrap();
     manager.publish("results", &results).await.unwrap();
     const ITEMS: u32 = 300;
-    let producer = fragile(&manager, &stop).await;
-    let consumers = [fragile(&manager, &stop).await, fragile(&manager, &stop).await];
+    let opened = Arc::new(AtomicU64::new(0));
+    let producer = fragile(&manager, &stop, &opened).await;
+    let consumers = [fragile(&manager, &stop, &opened).await, fragile(&manager, &stop, &opened).await];
     let produce = async {
         let jobs: Queue<u32> = producer.lookup("jobs").await.unwrap();
         for item in 0..ITEMS {
@@ -192,4 +193,5 @@ async fn no_item_is_lost_or_doubled_when_connections_break() {
     let mut results = results.get_value().await.unwrap();
     results.sort_unstable();
     assert_eq!(results, Vec::from_iter(0..ITEMS));
+    assert!(opened.load(Ordering::Relaxed) > 20, "{opened:?}");
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::poll;
-use proxystore_manager::Manager;
 use proxystore_manager::builtin::{Order, Queue, QueueError};
+use proxystore_manager::{Manager, ObjectProxy, RemoteErrorKind};
 use tokio::time::timeout;
 
 use crate::common::{app, both, client, objects};
@@ -336,6 +336,18 @@ async fn acknowledged_items_are_done_and_a_closed_queue_waits_for_the_others() {
         let (end, acked) = tokio::join!(queue.get_acked_within(LONG), again.ack());
         assert_eq!((app(end.map(drop)), acked.unwrap()), (QueueError::Closed, 2));
         queue.join().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_producer_that_may_do_nothing_else() {
+    for manager in both().await {
+        let queue = queue::<u8>(&manager, Order::Fifo, 0).await;
+        let only = Queue::<u8>::from_base(queue.base().only_methods(&["put"]).unwrap());
+        only.put(&1).await.unwrap();
+        let denied = only.get().await.unwrap_err();
+        assert_eq!(denied.remote().unwrap().kind(), RemoteErrorKind::PermissionDenied);
+        assert_eq!(queue.get().await.unwrap(), 1);
     }
 }
 

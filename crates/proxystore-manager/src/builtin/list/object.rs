@@ -169,19 +169,19 @@ impl ListObject {
 
     #[idempotent]
     fn count(&self, item: Encoded) -> usize {
-        let items = self.0.lock().clone();
+        let items = self.0.lock();
         items.iter().filter(|known| same(known, &item)).count()
     }
 
     #[idempotent]
     fn index_of(&self, item: Encoded) -> Option<usize> {
-        let items = self.0.lock().clone();
+        let items = self.0.lock();
         items.iter().position(|known| same(known, &item))
     }
 
     #[idempotent]
     fn eq_value(&self, others: Vec<Encoded>) -> bool {
-        let items = self.0.lock().clone();
+        let items = self.0.lock();
         items.len() == others.len() && items.iter().zip(&others).all(|(item, other)| same(item, other))
     }
 
@@ -205,16 +205,11 @@ impl ListObject {
         self.0.lock().reverse();
     }
 
-    fn sort(&mut self) -> Result<(), Unordered> {
+    /// Off the runtime: a long list takes its time.
+    async fn sort(&mut self) -> Result<(), Unordered> {
         let items = self.0.lock().clone();
-        let keyed = items.into_iter().map(|item| Ok((Plain::of(&item)?, item)));
-        let mut keyed = keyed.collect::<Result<Vec<_>, RemoteError>>().map_err(|_| Unordered)?;
-        let mut mixed = false;
-        keyed.sort_by(|(a, _), (b, _)| a.compare(b, &mut mixed));
-        if mixed {
-            return Err(Unordered);
-        }
-        *self.0.lock() = keyed.into_iter().map(|(_, item)| item).collect();
+        let sorted = tokio::task::spawn_blocking(move || sorted(items)).await;
+        *self.0.lock() = sorted.unwrap_or(Err(Unordered))?;
         Ok(())
     }
 
@@ -243,4 +238,12 @@ impl ListObject {
     fn snapshot(&self) -> impl Stream<Item = Encoded> + use<> {
         stream::iter(self.0.lock().clone())
     }
+}
+
+fn sorted(items: Vec<Encoded>) -> Result<Vec<Encoded>, Unordered> {
+    let keyed = items.into_iter().map(|item| Ok((Plain::of(&item)?, item)));
+    let mut keyed = keyed.collect::<Result<Vec<_>, RemoteError>>().map_err(|_| Unordered)?;
+    let mut mixed = false;
+    keyed.sort_by(|(a, _), (b, _)| a.compare(b, &mut mixed));
+    if mixed { Err(Unordered) } else { Ok(keyed.into_iter().map(|(_, item)| item).collect()) }
 }

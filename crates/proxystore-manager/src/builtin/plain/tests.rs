@@ -79,7 +79,9 @@ fn has_equal_keys(value: &Plain) -> bool {
         Plain::List(items) => items.iter().any(has_equal_keys),
         Plain::Map(entries) => {
             let mut keys: Vec<_> = entries.iter().map(|(key, _)| key.clone()).collect();
-            keys.iter_mut().for_each(|key| drop(key.sort_maps()));
+            for key in &mut keys {
+                key.sort_maps();
+            }
             keys.sort();
             keys.windows(2).any(|two| two[0] == two[1])
                 || entries.iter().any(|(key, value)| has_equal_keys(key) || has_equal_keys(value))

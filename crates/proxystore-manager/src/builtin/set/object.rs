@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use futures_util::stream::{self, Stream};
+use futures_util::stream::{self, Stream, StreamExt};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,6 @@ use crate::builtin::plain::Open;
 use crate::builtin::text::{Text, surrounded};
 use crate::object;
 use crate::value::Encoded;
-use futures_util::StreamExt;
 
 /// What becomes of two sets.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -94,7 +93,7 @@ impl SetObject {
     }
 
     #[idempotent]
-    fn with(&self, operation: Operation, others: Vec<Encoded>) -> Vec<Encoded> {
+    fn combined(&self, operation: Operation, others: Vec<Encoded>) -> Vec<Encoded> {
         let mine = self.0.lock().clone();
         let theirs: HashSet<_> = others.iter().collect();
         let kept = |item: &Encoded| match operation {
@@ -112,9 +111,9 @@ impl SetObject {
         result
     }
 
-    fn become_with(&mut self, operation: Operation, others: Vec<Encoded>) {
+    fn combine(&mut self, operation: Operation, others: Vec<Encoded>) {
         let mut after = Ordered::default();
-        for item in self.with(operation, others) {
+        for item in self.combined(operation, others) {
             after.insert(item, ());
         }
         let before = std::mem::replace(&mut *self.0.lock(), after);
