@@ -16,7 +16,7 @@ macro_rules! typed {
             }
 
             /// The object's text, as Python writes it, with those of the objects in it: see
-            /// [`ProxyBase::display`]($crate::ProxyBase::display).
+            /// [`ProxyBase::display`](crate::ProxyBase::display).
             pub async fn display(&self) -> String {
                 $crate::ObjectProxy::base(&self.proxy).display().await
             }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use proxystore_manager::builtin::{Array, Counter, Dict, List, Namespace, Order, Queue, Set, Value};
-use proxystore_manager::{AuthKey, Limits, Manager, trust};
+use proxystore_manager::{AuthKey, Limits, Manager, child_hook, trust};
 use proxystore_testkit::process::{self, Role};
 use proxystore_testkit::role;
 use tokio_util::sync::CancellationToken;
@@ -81,6 +81,35 @@ async fn every_type_made_here_works_in_another_process() {
     assert_eq!(names.get::<List<String>>("list").await.unwrap().as_ref(), Some(list));
     user.kill().await;
     drop(all);
+    objects(&manager, 0).await;
+    manager.shutdown().await.unwrap();
+}
+
+/// A manager's process: this test binary, at the hook. It registers nothing.
+#[tokio::test]
+async fn manager_process() {
+    child_hook(Manager::builder).await;
+}
+
+#[tokio::test]
+async fn a_manager_in_a_process_of_its_own_has_every_type() {
+    let mut command = tokio::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["processes::manager_process", "--exact", "--nocapture", "--test-threads=1"]);
+    let manager = Manager::builder().limits(limits()).spawn(command).await.unwrap();
+    let inner = Queue::<u8>::create(&manager, Order::Fifo, 1).await.unwrap();
+    let list = List::<Queue<u8>>::create(&manager).await.unwrap();
+    list.push(&inner).await.unwrap();
+    drop(inner);
+    let inner = list.pop().await.unwrap().unwrap();
+    inner.put(&1).await.unwrap();
+    assert_eq!(inner.get_acked().await.unwrap().ack().await.unwrap(), 1);
+    assert!(Dict::<u8, u8>::create(&manager).await.unwrap().is_empty().await.unwrap());
+    assert!(Set::<u8>::create(&manager).await.unwrap().insert(&1).await.unwrap());
+    assert_eq!(Counter::create(&manager, 1).await.unwrap().get().await.unwrap(), 1);
+    assert_eq!(Value::create(&manager, &1).await.unwrap().get().await.unwrap(), 1);
+    assert_eq!(Array::<u8>::from_items(&manager, [1]).await.unwrap().get(0).await.unwrap(), 1);
+    assert_eq!(Namespace::create(&manager).await.unwrap().names().await.unwrap(), [""; 0]);
+    drop((inner, list));
     objects(&manager, 0).await;
     manager.shutdown().await.unwrap();
 }
