@@ -68,20 +68,20 @@ impl Proxy {
     /// What `value` and `display` ask for. Errors point at these words.
     fn own(&self) -> TokenStream {
         let home = &self.home;
-        let arm = |name: &str, span: Span, value: TokenStream| {
+        let arm = |name: &str, answer: TokenStream| {
             let name = Ident::new(name, Span::mixed_site());
-            let answer = quote_spanned!(here(&span)=> call.value(#value));
             tokens! {
                 if call.method() == const { #home::MethodId::of(#home::generated::#name) } {
                     return #answer;
                 }
             }
         };
-        let value =
-            self.options.value.map(|span| arm("GET_VALUE", span, quote_spanned!(here(&span)=> object)));
+        let value = self.options.value.map(|span| quote_spanned!(here(&span)=> call.value(object)));
+        let value = value.map(|answer| arm("GET_VALUE", answer));
         let display = self.options.display.map(|span| {
-            arm("DISPLAY", span, quote_spanned!(here(&span)=> &::std::string::ToString::to_string(object)))
+            quote_spanned!(here(&span)=> call.text(|| ::std::string::ToString::to_string(object)).await)
         });
+        let display = display.map(|answer| arm("DISPLAY", answer));
         tokens!(#value #display)
     }
 

@@ -56,7 +56,8 @@ impl Builder {
 
     /// A manager in this process, which nobody else reaches. `Unsupported` outside a tokio runtime.
     pub fn in_process(self) -> Result<Manager> {
-        let types = self.types.clone();
+        let known = crate::builtin::types().into_iter().map(|kind| (kind.typeid, kind));
+        let types = known.chain(self.types.clone()).collect();
         tokio::runtime::Handle::try_current().map_err(|_| {
             Error::new(ErrorKind::Unsupported, "a manager needs a tokio runtime, and there is none here")
                 .hint("call it from a task, or inside `#[tokio::main]`")

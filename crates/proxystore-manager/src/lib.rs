@@ -42,6 +42,7 @@ mod address;
 mod auth;
 mod away;
 mod builder;
+pub mod builtin;
 mod child;
 mod client;
 mod context;

@@ -111,12 +111,17 @@ impl Call {
         }
     }
 
+    /// The outcome of what is behind [`ProxyBase::display`].
+    pub async fn text(&self, write: impl FnOnce() -> String) -> Outcome {
+        self.value(&crate::builtin::whole(write).await)
+    }
+
     /// The outcome of a method that returns a stream.
     pub fn stream<S>(&self, stream: S) -> Outcome
     where
         S: Stream<Item: Serialize> + Send + 'static,
     {
-        Ok(Answer::Stream(stream.map(|item| Encoded::new(&item)).boxed()))
+        Ok(Answer::Stream(stream.map(|item| Encoded::new(&item)).fuse().boxed()))
     }
 
     /// What a constructor made that returns the object.

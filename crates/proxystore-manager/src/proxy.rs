@@ -18,7 +18,7 @@ use crate::object::{Answer, Object, ObjectProxy, Outcome};
 use crate::server::{Local, Space};
 use crate::stream::RemoteStream;
 use crate::token::{Caveat, Token};
-use crate::value::{self, Encoded};
+use crate::value::{self, Encoded, Slot};
 
 /// How long a reference outside of calls keeps its object when nobody else does.
 pub(crate) const TRANSIT: Duration = Duration::from_secs(60);
@@ -119,6 +119,11 @@ impl ProxyBase {
         matches!(self.0.place, Place::Home(_))
     }
 
+    /// Whether this runs inside of one of the object's methods, here, or inside of very many.
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(&self.0.place, Place::Home(home) if home.local().cell().is_running())
+    }
+
     /// Calls a method with a tuple of arguments. A call that was lost is made again if the method is idempotent, or
     /// did certainly not run.
     ///
@@ -181,7 +186,7 @@ impl ProxyBase {
     }
 
     /// The object's text, for types with `#[object(display)]`; for others, and if the manager is out of reach, the
-    /// text of the proxy.
+    /// text of the proxy. That of a container has those of the objects in it, as far as its proxies allow.
     pub async fn display(&self) -> String {
         let text = self.call_method::<_, String, ()>(DISPLAY, &()).await;
         text.unwrap_or_else(|_| format!("{self:?}"))
@@ -316,7 +321,7 @@ impl fmt::Debug for ProxyBase {
 impl Serialize for ProxyBase {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match value::capture(self) {
-            Some(number) => number.serialize(serializer),
+            Some(number) => Slot(number).serialize(serializer),
             None => {
                 self.pin();
                 self.0.locator.serialize(serializer)
@@ -328,7 +333,7 @@ impl Serialize for ProxyBase {
 impl<'de> Deserialize<'de> for ProxyBase {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if value::is_decoding() {
-            let number = u32::deserialize(deserializer)?;
+            let Slot(number) = Slot::deserialize(deserializer)?;
             return value::captured(number)
                 .ok_or_else(|| D::Error::custom("a proxy that did not come along"));
         }

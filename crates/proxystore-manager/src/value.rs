@@ -1,19 +1,21 @@
 //! Values as bytes, and the proxies in them.
 //!
-//! A proxy that is serialized for a call becomes the number of a capability; the capability itself goes beside the
-//! bytes. So a server that does not know a type still knows which objects a value leads to. That the proxies know
+//! A proxy that is serialized for a call becomes the number of a capability, marked as such; the capability itself goes
+//! beside the bytes. So a server that does not know a type still knows which objects a value leads to. That the proxies know
 //! where they are serialized is the work of a stack per thread: serde is synchronous.
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
 
 use bytes::Bytes;
-use serde::de::{DeserializeOwned, IgnoredAny};
-use serde::{Deserialize, Serialize};
+use serde::de::{self, DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::proxy::ProxyBase;
 
+/// What marks a number as that of a proxy: a MessagePack extension.
+const SLOT: i8 = 1;
 /// The deepest nesting that is decoded.
 const MAX_DEPTH: usize = 128;
 
@@ -27,7 +29,7 @@ thread_local! {
 /// It is a serde value itself, so that an object can keep values of types that it does not know: a method that takes and
 /// returns `Encoded` is one whose proxy encodes and decodes. Two are equal if their bytes are and their proxies mean the
 /// same objects.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Encoded {
     pub(crate) bytes: Bytes,
     pub(crate) proxies: Vec<ProxyBase>,
@@ -85,6 +87,20 @@ impl Encoded {
     }
 }
 
+/// Bytes and proxies, without names: there are many of them.
+impl Serialize for Encoded {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (&self.bytes, &self.proxies).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Encoded {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (bytes, proxies) = Deserialize::deserialize(deserializer)?;
+        Ok(Self { bytes, proxies })
+    }
+}
+
 /// Inside of [`Encoded::new`]: takes the proxy, and says which number it has.
 pub(crate) fn capture(proxy: &ProxyBase) -> Option<u32> {
     ENCODING.with_borrow_mut(|stack| {
@@ -102,4 +118,62 @@ pub(crate) fn is_decoding() -> bool {
 /// Inside of [`Encoded::decode`]: the proxy of this number.
 pub(crate) fn captured(number: u32) -> Option<ProxyBase> {
     DECODING.with_borrow(|stack| stack.last()?.get(number as usize).cloned())
+}
+
+/// A proxy in an encoded value: its number, as MessagePack that nothing else looks like.
+pub(crate) struct Slot(pub(crate) u32);
+
+/// The four bytes of it.
+struct Number([u8; 4]);
+
+impl Slot {
+    /// From what is inside of the extension.
+    pub(crate) fn inner<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (tag, Number(number)) = <(i8, Number)>::deserialize(deserializer)?;
+        if tag == SLOT {
+            Ok(Self(u32::from_be_bytes(number)))
+        } else {
+            Err(de::Error::custom("a MessagePack extension that is no proxy"))
+        }
+    }
+}
+
+impl Serialize for Slot {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let inner = (SLOT, Number(self.0.to_be_bytes()));
+        serializer.serialize_newtype_struct(rmp_serde::MSGPACK_EXT_STRUCT_NAME, &inner)
+    }
+}
+
+impl<'de> Deserialize<'de> for Slot {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Slot;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a proxy")
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Slot, D::Error> {
+                Slot::inner(inner)
+            }
+        }
+
+        deserializer.deserialize_newtype_struct(rmp_serde::MSGPACK_EXT_STRUCT_NAME, Visitor)
+    }
+}
+
+impl Serialize for Number {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = Bytes::deserialize(deserializer)?;
+        bytes[..].try_into().map(Self).map_err(|_| de::Error::custom("the number of a proxy has four bytes"))
+    }
 }

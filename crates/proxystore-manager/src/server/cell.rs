@@ -78,6 +78,9 @@ impl Guard {
     }
 }
 
+/// More methods than run above each other where objects are shown.
+const DEEP: usize = 64;
+
 tokio::task_local! {
     /// The objects whose methods run above this one, outermost first, and whether exclusively.
     static CHAIN: Vec<(Arc<Cell>, bool)>;
@@ -101,6 +104,13 @@ impl Cell {
 
     pub(crate) fn method(&self, id: crate::id::MethodId) -> Option<&'static Method> {
         self.methods.iter().find(|method| method.id == id && method.access != Access::Create)
+    }
+
+    /// Whether one of its methods runs above this one, or very many do.
+    pub(crate) fn is_running(self: &Arc<Self>) -> bool {
+        let running = CHAIN
+            .try_with(|chain| chain.len() >= DEEP || chain.iter().any(|(above, _)| Arc::ptr_eq(above, self)));
+        running.unwrap_or(false)
     }
 
     /// Waits for its turn: the turn is taken when this is polled first.
