@@ -12,6 +12,7 @@ use crate::id::MethodId;
 use crate::locator::Locator;
 use crate::object::{Answer, Outcome};
 use crate::proxy::ProxyBase;
+use crate::store;
 use crate::value::Encoded;
 
 /// How a proxy reaches its manager. Clones share the hold.
@@ -101,6 +102,15 @@ impl Away {
         let session = self.session(locator).await?;
         let args = send(&session, args)?;
         let ask = Ask::Method { object: locator.object, token: locator.token.clone(), method, args };
+        let reply = store::fetch(session.ask(ask).await?).await?;
+        outcome(self.client.as_ref(), &session, locator, reply)
+    }
+
+    /// Has a copy put into the store that `place` leads to.
+    #[cfg(feature = "store")]
+    pub(crate) async fn snapshot(&self, locator: &Locator, place: Vec<u8>) -> Outcome {
+        let session = self.session(locator).await?;
+        let ask = Ask::Snapshot { object: locator.object, token: locator.token.clone(), place };
         outcome(self.client.as_ref(), &session, locator, session.ask(ask).await?)
     }
 
@@ -171,7 +181,7 @@ pub(crate) fn outcome(
             };
             Ok(Answer::Stream(Pulls::new(session.clone(), stream, Arc::new(read)).boxed()))
         }
-        Reply::Seen(_) | Reply::Batch { .. } => Err(strange()),
+        Reply::Seen(_) | Reply::Batch { .. } | Reply::Offloaded(_) => Err(strange()),
     }
 }
 

@@ -41,8 +41,11 @@
 mod address;
 mod auth;
 mod away;
+mod bounded;
 mod builder;
 mod child;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod client;
 mod context;
 mod error;
@@ -59,8 +62,20 @@ mod manager;
 mod object;
 mod proxy;
 mod registry;
+#[cfg(feature = "tls")]
+mod secret_file;
 mod server;
+#[cfg(not(feature = "store"))]
+#[path = "no_store.rs"]
+mod store;
+#[cfg(feature = "store")]
+mod store;
 mod stream;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
+#[cfg(feature = "tls")]
+mod tls;
 mod token;
 mod value;
 mod wire;
@@ -77,8 +92,12 @@ pub use manager::Manager;
 pub use object::{Answer, Call, Created, Interface, Object, ObjectProxy, Outcome, Remote};
 pub use proxy::ProxyBase;
 pub use registry::trust;
-pub use server::{ObjectInfo, Stats};
+pub use server::{Inspected, MethodInfo, ObjectInfo, Stats};
+#[cfg(feature = "store")]
+pub use store::{LazyProxy, Live};
 pub use stream::RemoteStream;
+#[cfg(feature = "tls")]
+pub use tls::Identity;
 pub use value::Encoded;
 
 pub use proxystore_manager_macros::{interface, object};
