@@ -14,6 +14,7 @@ use crate::object::{Answer, Outcome};
 use crate::proxy::ProxyBase;
 use crate::store;
 use crate::value::Encoded;
+use crate::wire;
 
 /// How a proxy reaches its manager. Clones share the hold.
 #[derive(Clone)]
@@ -145,14 +146,17 @@ fn again(error: &RemoteError, idempotent: bool) -> bool {
 
 /// Arguments on their way out. The caller keeps `args` until the reply is there.
 pub(crate) fn send(session: &Session, args: &Encoded) -> Result<Payload, RemoteError> {
-    if args.bytes.len() > session.max_frame() {
-        let why =
-            format!("arguments of {} bytes, and the manager takes {}", args.bytes.len(), session.max_frame());
+    let own = |locator: &Locator| locator.manager == session.manager() && locator.epoch == session.epoch();
+    let (size, max) = (args.bytes.len(), session.max_frame());
+    let weight = |proxy: &ProxyBase| proxy.locator().weight(own(proxy.locator()));
+    if !wire::fits(size, args.proxies.iter().map(weight).sum(), max) {
+        let count = args.proxies.len();
+        let why = format!("arguments of {size} bytes and {count} proxies, and the manager takes {max} bytes");
         return Err(RemoteError::new(RemoteErrorKind::TooLarge, why));
     }
     let capability = |proxy: &ProxyBase| {
         let locator = proxy.locator();
-        if locator.manager == session.manager() && locator.epoch == session.epoch() {
+        if own(locator) {
             let typeid = locator.typeid.to_string();
             return Capability::Here { object: locator.object, typeid, token: locator.token.clone() };
         }

@@ -145,6 +145,19 @@ impl Request {
     }
 }
 
+impl Ask {
+    /// The name in it, if there is one.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Lookup { name }
+            | Self::Publish { name, .. }
+            | Self::Unpublish { name }
+            | Self::GetOrCreate { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+}
+
 impl Reply {
     pub(crate) fn payload_mut(&mut self) -> Option<&mut Payload> {
         match self {

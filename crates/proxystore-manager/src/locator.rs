@@ -60,6 +60,13 @@ impl Locator {
         format!("{}?t={}&k={token}", self.place(&addresses.join(",")), escape(&self.typeid))
     }
 
+    /// The bytes that it takes in a message, at most: to its own manager, or about another.
+    pub(crate) fn weight(&self, own: bool) -> usize {
+        let addresses = |address: &Address| 2 + address.to_string().len();
+        let elsewhere = if own { 0 } else { 32 + self.addresses.iter().map(addresses).sum::<usize>() };
+        16 + self.typeid.len() + self.token.weight() + elsewhere
+    }
+
     fn place(&self, addresses: &str) -> String {
         format!("psm://{}.{:016x}@{addresses}/{}", self.manager, self.epoch.0, self.object)
     }

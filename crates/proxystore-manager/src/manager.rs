@@ -26,7 +26,7 @@ use crate::locator::Locator;
 use crate::object::{Answer, Object, ObjectProxy, Outcome};
 use crate::proxy::ProxyBase;
 use crate::registry;
-use crate::server::{ObjectInfo, Space, Stats, serve};
+use crate::server::{MAX_NAME, ObjectInfo, Space, Stats, serve};
 use crate::store;
 use crate::token::Mint;
 use crate::value::Encoded;
@@ -306,6 +306,9 @@ impl Manager {
     async fn ask(&self, client: &Arc<Client>, args: &Encoded, ask: impl FnOnce(Payload) -> Ask) -> Outcome {
         let session = client.session().await?;
         let ask = ask(away::send(&session, args)?);
+        if ask.name().is_some_and(|name| name.len() > MAX_NAME) {
+            return Err(RemoteError::new(RemoteErrorKind::BadArguments, "a name has 1 to 256 bytes"));
+        }
         let near = Locator {
             manager: session.manager(),
             epoch: session.epoch(),

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 
-use proxystore_core::{Error, ErrorKind, Result};
+use proxystore_core::Result;
 use tokio::net::TcpStream;
 
 use crate::error::{RemoteError, RemoteErrorKind};

@@ -46,7 +46,7 @@ pub use table::ObjectInfo;
 pub(crate) use table::{Local, Table};
 
 /// The longest name of an object, in bytes.
-const MAX_NAME: usize = 256;
+pub(crate) const MAX_NAME: usize = 256;
 
 /// What a manager knows of a type.
 #[derive(Clone, Copy)]

@@ -67,6 +67,15 @@ impl Token {
         }) && !self.expired()
     }
 
+    /// The bytes that it takes in a message, at most.
+    pub(crate) fn weight(&self) -> usize {
+        let caveat = |caveat: &Caveat| match caveat {
+            Caveat::Methods(methods) => 2 + 5 * methods.len(),
+            Caveat::ReadOnly | Caveat::Expires(_) => 11,
+        };
+        17 + self.caveats.iter().map(caveat).sum::<usize>()
+    }
+
     /// Whether its time is over.
     pub(crate) fn expired(&self) -> bool {
         let ends = self.caveats.iter().filter_map(|caveat| match caveat {

@@ -114,7 +114,7 @@ struct Lifetimes;
 #[doc = include_str!("../../../docs/guides/ownership.md")]
 struct Ownership;
 
-#[cfg(all(doctest, feature = "manager"))]
+#[cfg(all(doctest, feature = "manager-tls"))]
 #[doc = include_str!("../../../docs/guides/manager.md")]
 struct ManagerGuide;
 

@@ -43,7 +43,7 @@ impl Thing {
 }
 
 /// Whose words are replaced.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Side {
     Client,
     Manager,
@@ -174,7 +174,7 @@ async fn pump(from: &mut ReadHalf<DuplexStream>, to: &mut WriteHalf<DuplexStream
     }
 }
 
-/// The frames in what was said: each behind its length in four bytes.
+/// The frames in what was said, up to another handshake: each behind its length in four bytes.
 fn split_frames(mut said: &[u8]) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     while let Some(length) = said.first_chunk() {
@@ -192,36 +192,40 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         let client = connect(&manager, None, said.clone()).await;
         // The handshake has frames of another kind.
         *said.lock().unwrap() = Default::default();
+        // What is said in passing goes out on its own.
+        let pause = async || tokio::time::sleep(Duration::from_millis(30)).await;
         let thing = ThingProxy::create(&client, 3).await.unwrap();
+        pause().await;
         let other: ThingProxy = ThingProxy::get_or_create(&client, "thing", 4).await.unwrap();
         thing.keep(other.clone()).await.unwrap();
         drop(other);
+        pause().await;
         assert_eq!(thing.kept().await.unwrap().len(), 1);
         client.publish("name", &thing).await.unwrap();
         client.lookup::<ThingProxy>("nobody").await.unwrap_err();
         client.unpublish("name").await.unwrap();
         let items = futures_util::StreamExt::collect::<Vec<_>>(thing.count_down().await.unwrap()).await;
         assert_eq!(items.len(), 3);
+        pause().await;
         client.stats().await.unwrap();
         let page = client.page(None).await.unwrap();
         client.inspect(page[0].object).await.unwrap();
         proxystore_manager::ObjectProxy::base(&thing).ticket(LATE).await.unwrap();
+        pause().await;
         drop(thing);
         client.disconnect().await;
+        let heard = || std::mem::take(&mut *said.lock().unwrap()).map(|said| split_frames(&said));
+        let [client_said, manager_said] = heard();
         let client = connect(&manager, None, said.clone()).await;
-        said.lock().unwrap().iter_mut().for_each(Vec::clear);
+        *said.lock().unwrap() = Default::default();
         client.shutdown().await.unwrap();
-        let said = said.lock().unwrap().clone();
-        said
+        let [last, answer] = heard();
+        [[client_said, last].concat(), [manager_said, answer].concat()]
     });
     let with = |side: u8, words: &[u8]| [&[side], words].concat();
-    let each = |side: u8, said: &[u8]| {
-        let frames = split_frames(said);
-        frames.iter().map(|frame| with(side, frame)).collect::<Vec<_>>()
-    };
-    let mut seeds = vec![with(0, &client), with(1, &manager)];
-    seeds.extend(each(0, &client));
-    seeds.extend(each(1, &manager));
+    let mut seeds = vec![with(0, &client.concat()), with(1, &manager.concat())];
+    seeds.extend(client.iter().map(|frame| with(0, frame)));
+    seeds.extend(manager.iter().map(|frame| with(1, frame)));
     // Lengths, with and without what they promise.
     for length in [0u32, 1, 1 << 20, u32::MAX] {
         seeds.extend([0, 1].map(|side| with(side, &length.to_be_bytes())));

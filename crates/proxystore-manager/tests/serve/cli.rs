@@ -165,7 +165,7 @@ async fn what_is_there_is_listed_shown_called_and_ended() {
         assert_eq!((&shown["info"]["names"], &shown["text"]), (&json!(["hits"]), &json!("Counter(40)")));
         let add = json!({ "name": "add", "access": "Exclusive", "idempotent": false });
         let methods = shown["methods"].as_array().unwrap();
-        assert!(methods.contains(&add) && methods.len() == 5, "{shown}");
+        assert!(methods.contains(&add) && methods.len() == 7, "{shown}");
     }
     assert_eq!(printed(&mut ask("call", &["hits", "add", "[2]"])).await, [json!(42)]);
     assert_eq!(printed(&mut ask("call", &["1", "get"])).await, [json!(42)]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proxystore_manager::{AuthKey, Limits, Manager, RemoteErrorKind, object};
+use proxystore_manager::{AuthKey, Context, Limits, Manager, RemoteError, RemoteErrorKind, object};
 
 /// What everybody knows who may come in.
 pub(crate) const KEY: &str = "a key that both sides know";
@@ -39,11 +39,16 @@ impl Counter {
         text
     }
 
-    fn child(
-        &self,
-        context: &proxystore_manager::Context,
-    ) -> Result<CounterProxy, proxystore_manager::RemoteError> {
+    fn child(&self, context: &Context) -> Result<CounterProxy, RemoteError> {
         context.host(Self { count: self.count })
+    }
+
+    fn same(&self, proxies: Vec<CounterProxy>) -> Vec<CounterProxy> {
+        proxies
+    }
+
+    fn many(&self, context: &Context, count: usize) -> Result<Vec<CounterProxy>, RemoteError> {
+        Ok(vec![context.host(Self { count: self.count })?; count])
     }
 
     async fn sleep(&self, millis: u64) -> i64 {
@@ -84,7 +89,7 @@ pub(crate) async fn client(manager: &Manager) -> Manager {
 }
 
 /// What a role says of a result.
-pub(crate) fn told<T: std::fmt::Debug>(result: Result<T, proxystore_manager::RemoteError>) -> String {
+pub(crate) fn told<T: std::fmt::Debug>(result: Result<T, RemoteError>) -> String {
     result.map_or_else(|error| kind(error.kind()), |value| format!("{value:?}"))
 }
 

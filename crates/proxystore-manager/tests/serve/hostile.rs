@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use proxystore_manager::{AuthKey, ManagerId, ObjectProxy, trust};
+use proxystore_manager::{AuthKey, Limits, ManagerId, ObjectProxy, RemoteErrorKind, trust};
 use proxystore_testkit::process::{self, Role};
 use proxystore_testkit::role;
 
-use crate::common::{Counter, CounterProxy, KEY, builder, kind, told};
+use crate::common::{Counter, CounterProxy, KEY, builder, client, kind, limits, told};
 
 /// Reads a number that it may read, and adds to it, which it may not: with each reference that it is given.
 #[tokio::test]
@@ -27,6 +27,28 @@ async fn holder() {
         };
         process::say(&format!("{read} {added}"));
     }
+}
+
+/// More proxies than fit into a message beside its bytes: the connection would break, and each one after it.
+#[tokio::test]
+async fn what_does_not_fit_into_a_message_is_not_sent() {
+    let limits = Limits { max_frame: 1 << 20, ..limits() };
+    let manager = builder().limits(limits).in_process().unwrap();
+    let client = client(&manager).await;
+    let counter = CounterProxy::create(&client, 7).await.unwrap();
+    let call = async |count: usize| {
+        let proxies = (0..count).map(|_| counter.clone()).collect::<Vec<_>>();
+        let called = counter.base().call_method::<_, Vec<CounterProxy>, ()>("same", &(proxies,)).await;
+        called.map(|same| same.len()).map_err(|error| error.remote().unwrap().kind())
+    };
+    assert_eq!(call(500).await, Ok(500));
+    assert_eq!(call(100_000).await, Err(RemoteErrorKind::TooLarge));
+    let many = counter.base().call_method::<_, Vec<CounterProxy>, ()>("many", &(100_000,)).await;
+    assert_eq!(many.unwrap_err().remote().unwrap().kind(), RemoteErrorKind::TooLarge);
+    let long = "x".repeat(3 << 20);
+    let named = client.lookup::<CounterProxy>(&long).await.unwrap_err();
+    assert_eq!(named.kind(), RemoteErrorKind::BadArguments);
+    assert_eq!(counter.get().await, Ok(7));
 }
 
 /// The same reference with other digits at the end of its token.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use proxystore_manager::Manager;
+use proxystore_manager::{Limits, Manager};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::common::{CounterProxy, address, builder, key};
+use crate::common::{CounterProxy, address, builder, key, limits};
 
 /// Whoever answers will do.
 #[derive(Debug)]
@@ -130,6 +130,25 @@ async fn a_recorded_connection_opens_nothing_and_shows_nothing() {
     // The manager hangs up, and that ends in an error or not.
     let _ = replayed.read_to_end(&mut Vec::new()).await;
     assert_eq!(manager.stats().await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn those_who_say_nothing_are_in_nobodys_way_once_they_are_gone() {
+    let limits = Limits { max_handshakes: 4, ..limits() };
+    let manager = builder().limits(limits).serve("tls://127.0.0.1:0").await.unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..3 {
+        silent.push(TcpStream::connect(place(&manager)).await.unwrap());
+    }
+    let first = Manager::connect(&address(&manager), key()).await.unwrap();
+    for _ in 0..60 {
+        silent.push(TcpStream::connect(place(&manager)).await.unwrap());
+    }
+    // Who is in stays in, and nobody else was let in.
+    assert_eq!(first.stats().await.unwrap().sessions, 1);
+    drop(silent);
+    let second = Manager::connect(&address(&manager), key()).await.unwrap();
+    assert_eq!(second.stats().await.unwrap().sessions, 2);
 }
 
 #[tokio::test]

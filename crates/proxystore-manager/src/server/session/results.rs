@@ -10,6 +10,7 @@ use crate::object::Answer;
 use crate::proxy::ProxyBase;
 use crate::server::cursor::Cursor;
 use crate::value::Encoded;
+use crate::wire;
 
 impl Session {
     /// The same, or where it lies in a store, if it is large and the client can fetch it there.
@@ -68,18 +69,22 @@ impl Session {
     }
 
     fn payload(&self, values: &[Encoded]) -> Result<Payload, RemoteError> {
-        let (size, max) =
-            (values.iter().map(|value| value.bytes.len()).sum::<usize>(), self.space.limits.max_frame);
-        if size > max {
-            let why = format!("a result of {size} bytes, and {max} is the limit");
+        let size = values.iter().map(|value| value.bytes.len()).sum();
+        let proxies = || values.iter().flat_map(|value| &value.proxies);
+        let weight = |proxy: &ProxyBase| proxy.locator().weight(proxy.local_of(&self.space).is_some());
+        let max = self.space.limits.max_frame;
+        if !wire::fits(size, proxies().map(weight).sum(), max) {
+            let why = format!(
+                "a result of {size} bytes and {} proxies, and {max} bytes is the limit",
+                proxies().count()
+            );
             return Err(RemoteError::new(RemoteErrorKind::TooLarge, why));
         }
         let bytes = match values {
             [value] => value.bytes.clone(),
             values => values.iter().flat_map(|value| value.bytes.iter().copied()).collect(),
         };
-        let capabilities =
-            values.iter().flat_map(|value| &value.proxies).map(|proxy| self.grant(proxy)).collect();
+        let capabilities = proxies().map(|proxy| self.grant(proxy)).collect();
         Ok(Payload { bytes, capabilities })
     }
 
