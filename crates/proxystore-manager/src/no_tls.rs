@@ -10,7 +10,8 @@ use crate::error::{RemoteError, RemoteErrorKind};
 use crate::id::ManagerId;
 
 /// There is none.
-pub(crate) type Identity = Infallible;
+#[derive(Clone)]
+pub(crate) struct Identity(Infallible);
 
 /// There is none.
 #[derive(Clone)]
@@ -18,7 +19,7 @@ pub(crate) struct Acceptor(Infallible);
 
 impl Acceptor {
     pub(crate) fn new(identity: &Identity) -> Result<Self> {
-        match *identity {}
+        match identity.0 {}
     }
 
     pub(crate) async fn accept(&self, _: TcpStream) -> io::Result<(TcpStream, Vec<u8>)> {

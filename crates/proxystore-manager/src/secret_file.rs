@@ -13,9 +13,10 @@ use crate::{hex, mac};
 /// The longest file, in bytes.
 const MAX: u64 = 4096;
 
-/// What is in the file. `Denied` if everybody may read it, `Config` if it is no text of at most 4 KiB.
+/// What is in the file, for the command line. `Denied` if everybody may read it, `Config` if it is no text of at most 4 KiB.
+#[cfg(feature = "cli")]
 pub(crate) async fn read(path: PathBuf) -> Result<Zeroizing<String>> {
-    blocking(path, |path| read_now(path)).await
+    blocking(path, read_now).await
 }
 
 /// What is in the file, which is made with `fresh` in it, for its owner alone, if there is none. Several who make it at
