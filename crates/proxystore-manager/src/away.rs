@@ -12,7 +12,9 @@ use crate::id::MethodId;
 use crate::locator::Locator;
 use crate::object::{Answer, Outcome};
 use crate::proxy::ProxyBase;
+use crate::store;
 use crate::value::Encoded;
+use crate::wire;
 
 /// How a proxy reaches its manager. Clones share the hold.
 #[derive(Clone)]
@@ -101,6 +103,15 @@ impl Away {
         let session = self.session(locator).await?;
         let args = send(&session, args)?;
         let ask = Ask::Method { object: locator.object, token: locator.token.clone(), method, args };
+        let reply = store::fetch(session.ask(ask).await?).await?;
+        outcome(self.client.as_ref(), &session, locator, reply)
+    }
+
+    /// Has a copy put into the store that `place` leads to.
+    #[cfg(feature = "store")]
+    pub(crate) async fn snapshot(&self, locator: &Locator, place: Vec<u8>) -> Outcome {
+        let session = self.session(locator).await?;
+        let ask = Ask::Snapshot { object: locator.object, token: locator.token.clone(), place };
         outcome(self.client.as_ref(), &session, locator, session.ask(ask).await?)
     }
 
@@ -135,14 +146,17 @@ fn again(error: &RemoteError, idempotent: bool) -> bool {
 
 /// Arguments on their way out. The caller keeps `args` until the reply is there.
 pub(crate) fn send(session: &Session, args: &Encoded) -> Result<Payload, RemoteError> {
-    if args.bytes.len() > session.max_frame() {
-        let why =
-            format!("arguments of {} bytes, and the manager takes {}", args.bytes.len(), session.max_frame());
+    let own = |locator: &Locator| locator.manager == session.manager() && locator.epoch == session.epoch();
+    let (size, max) = (args.bytes.len(), session.max_frame());
+    let weight = |proxy: &ProxyBase| proxy.locator().weight(own(proxy.locator()));
+    if !wire::fits(size, args.proxies.iter().map(weight).sum(), max) {
+        let count = args.proxies.len();
+        let why = format!("arguments of {size} bytes and {count} proxies, and the manager takes {max} bytes");
         return Err(RemoteError::new(RemoteErrorKind::TooLarge, why));
     }
     let capability = |proxy: &ProxyBase| {
         let locator = proxy.locator();
-        if locator.manager == session.manager() && locator.epoch == session.epoch() {
+        if own(locator) {
             let typeid = locator.typeid.to_string();
             return Capability::Here { object: locator.object, typeid, token: locator.token.clone() };
         }
@@ -171,7 +185,7 @@ pub(crate) fn outcome(
             };
             Ok(Answer::Stream(Pulls::new(session.clone(), stream, Arc::new(read)).boxed()))
         }
-        Reply::Seen(_) | Reply::Batch { .. } => Err(strange()),
+        Reply::Seen(_) | Reply::Batch { .. } | Reply::Offloaded(_) => Err(strange()),
     }
 }
 

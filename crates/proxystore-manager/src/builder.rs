@@ -13,14 +13,19 @@ use crate::limits::Limits;
 use crate::manager::Manager;
 use crate::object::Object;
 use crate::server::{Space, Type, listener};
+use crate::store::Offload;
+use crate::tls;
 
 /// What a manager will have: see [`Manager::builder`].
 #[derive(Default)]
 pub struct Builder {
     types: HashMap<&'static str, Type>,
     identity: Option<Vec<u8>>,
+    /// The key that `identity` is the public half of.
+    tls: Option<tls::Identity>,
     key: Option<AuthKey>,
-    limits: Limits,
+    pub(crate) offload: Option<Offload>,
+    pub(crate) limits: Limits,
 }
 
 impl Builder {
@@ -44,6 +49,17 @@ impl Builder {
     #[must_use]
     pub fn identity(mut self, identity: impl Into<Vec<u8>>) -> Self {
         self.identity = Some(identity.into());
+        self.tls = None;
+        self
+    }
+
+    /// The key pair that proves to those who dial `tls://` that this is the manager that they mean. Its id is made of
+    /// the public half. A manager at `tls://` that is given none makes one, and is another after a restart.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls_identity(mut self, identity: tls::Identity) -> Self {
+        self.identity = Some(identity.public().to_vec());
+        self.tls = Some(identity);
         self
     }
 
@@ -58,12 +74,13 @@ impl Builder {
     pub fn in_process(self) -> Result<Manager> {
         let known = crate::builtin::types().into_iter().map(|kind| (kind.typeid, kind));
         let types = known.chain(self.types.clone()).collect();
+        let offload = self.offload.clone();
         tokio::runtime::Handle::try_current().map_err(|_| {
             Error::new(ErrorKind::Unsupported, "a manager needs a tokio runtime, and there is none here")
                 .hint("call it from a task, or inside `#[tokio::main]`")
         })?;
         let (limits, key, identity) = self.orders()?;
-        let space = Space::new(ManagerId::of(&identity), key, types, limits)?;
+        let space = Space::new(ManagerId::of(&identity), key, types, limits, offload)?;
         Ok(Manager::of(space))
     }
 
@@ -76,12 +93,22 @@ impl Builder {
         Ok((self.limits, self.key.map_or_else(AuthKey::random, Ok)?, identity))
     }
 
-    /// A manager in this process that listens at `address`: `unix:/path`. Dropping the future leaves nothing that
-    /// listens.
+    /// A manager in this process that listens at `address`: `unix:/path`, `tls://host:port` (feature `tls`), or
+    /// `tcp+insecure://127.0.0.1:port`. Port 0 is any that is free: [`Manager::addresses`] says which.
+    ///
+    /// The host is one that clients can dial. Dropping the future leaves nothing that listens.
     pub async fn serve(self, address: &str) -> Result<Manager> {
         let address = address.parse()?;
-        let manager = self.in_process()?;
-        listener::listen(manager.home()?, address).await?;
+        #[cfg(feature = "tls")]
+        let this = match (&address, &self.identity) {
+            (Address::Tls { .. }, None) => self.tls_identity(tls::Identity::random()?),
+            _ => self,
+        };
+        #[cfg(not(feature = "tls"))]
+        let this = self;
+        let tls = this.tls.clone();
+        let manager = this.in_process()?;
+        listener::listen(manager.home()?, address, tls.as_ref()).await?;
         Ok(manager)
     }
 

@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::bounded;
 use crate::error::RemoteError;
 use crate::id::{MethodId, ObjectId};
 use crate::locator::Locator;
@@ -15,6 +16,9 @@ use crate::token::Token;
 /// The version of what follows. Another major version is refused.
 pub(crate) const MAJOR: u16 = 1;
 pub(crate) const MINOR: u16 = 0;
+
+/// The most items of a beat.
+pub(crate) const MAX_ITEMS: usize = 4096;
 
 /// The number of a request within its session: counts up from 1.
 pub(crate) type CallNumber = u64;
@@ -41,7 +45,11 @@ pub(crate) enum Capability {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Request {
     /// A sign of life with what has to be said besides. Items count from `first`; what was seen is not applied again.
-    Beat { first: u64, items: Vec<Item> },
+    Beat {
+        first: u64,
+        #[serde(deserialize_with = "bounded::vec::<_, _, MAX_ITEMS>")]
+        items: Vec<Item>,
+    },
     /// Something that has a result.
     Call { number: CallNumber, ask: Ask },
 }
@@ -88,6 +96,12 @@ pub(crate) enum Ask {
     Stats,
     /// The end of the manager.
     Shutdown,
+    /// The objects after this one.
+    Page { after: Option<ObjectId> },
+    /// An object by its number.
+    Inspect { object: ObjectId },
+    /// A copy of an object in the store that this reference leads to; the result is its key.
+    Snapshot { object: ObjectId, token: Token, place: Vec<u8> },
 }
 
 /// What a server answers.
@@ -105,6 +119,8 @@ pub(crate) enum Reply {
     Stream(u64),
     /// Items of a stream, one after the other, with the bytes and the capabilities of each; `last` if nothing follows.
     Batch { items: Vec<(u32, u32)>, payload: Payload, last: bool },
+    /// The result is where this reference to a store leads.
+    Offloaded(Vec<u8>),
 }
 
 impl Request {
@@ -124,6 +140,19 @@ impl Request {
                 ask: Ask::Method { args, .. } | Ask::Create { args, .. } | Ask::GetOrCreate { args, .. },
                 ..
             } => Some(args),
+            _ => None,
+        }
+    }
+}
+
+impl Ask {
+    /// The name in it, if there is one.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Lookup { name }
+            | Self::Publish { name, .. }
+            | Self::Unpublish { name }
+            | Self::GetOrCreate { name, .. } => Some(name),
             _ => None,
         }
     }

@@ -16,13 +16,14 @@ use crate::error::{RemoteError, RemoteErrorKind};
 use crate::frame::{MAJOR, MINOR};
 use crate::id::{Epoch, ManagerId};
 use crate::mac;
+use crate::store;
 
 /// What every hello begins with.
 const MAGIC: [u8; 4] = *b"PSM\n";
 /// The longest message.
 const MAX: usize = 256;
 /// How long the whole of it may take.
-const TIME: Duration = Duration::from_secs(5);
+pub(crate) const TIME: Duration = Duration::from_secs(5);
 
 /// A session: whoever has the authkey and knows this may go on with it. It is as secret as the key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -33,7 +34,7 @@ struct Hello {
     magic: [u8; 4],
     major: u16,
     minor: u16,
-    /// What this side can do besides. None yet.
+    /// What this side can do besides, bit by bit. What the other side does not know it does not use.
     features: u32,
     nonce: [u8; 32],
     /// The server's identity; from a client the manager that it means to reach, if it knows.
@@ -76,7 +77,7 @@ pub(crate) async fn dial<S: AsyncRead + AsyncWrite + Unpin>(
     resume: Option<SessionId>,
 ) -> Result<(ManagerId, Epoch, Welcome), RemoteError> {
     limited(async {
-        let ours = write(stream, &hello(None)?).await?;
+        let ours = write(stream, &hello(None, store::FEATURES)?).await?;
         let (theirs, hello) = read::<Hello>(stream).await?;
         check(&hello)?;
         let Some((manager, epoch)) = hello.manager else { return Err(strange("it does not say who it is")) };
@@ -110,18 +111,18 @@ pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin, T>(
     key: &AuthKey,
     channel: &[u8],
     identity: (ManagerId, Epoch),
-    admit: impl FnOnce(Option<SessionId>) -> Result<(Welcome, T), RemoteError>,
+    admit: impl FnOnce(Option<SessionId>, u32) -> Result<(Welcome, T), RemoteError>,
 ) -> Result<T, RemoteError> {
     limited(async {
         let (theirs, hello_of_client) = read::<Hello>(stream).await?;
-        let ours = write(stream, &hello(Some(identity))?).await?;
+        let ours = write(stream, &hello(Some(identity), 0)?).await?;
         check(&hello_of_client)?;
         let (_, proof) = read::<Proof>(stream).await?;
         let resume_bytes = proof.resume.map_or([0; 16], |session| session.0);
         let signed = parts(CLIENT, channel, &theirs, &ours, &resume_bytes);
         let known = mac::verify(key.expose(), &signed.each_ref().map(|p| &p[..]), &proof.mac);
         let admitted = if known {
-            admit(proof.resume)
+            admit(proof.resume, hello_of_client.features)
         } else {
             Err(refused("the client does not have the same authkey"))
         };
@@ -148,10 +149,10 @@ fn parts(role: &[u8], channel: &[u8], client: &[u8], server: &[u8], more: &[u8])
     [role.to_vec(), mac::hash(&[channel]).to_vec(), transcript.to_vec(), mac::hash(&[more]).to_vec()]
 }
 
-fn hello(manager: Option<(ManagerId, Epoch)>) -> Result<Hello, RemoteError> {
+fn hello(manager: Option<(ManagerId, Epoch)>, features: u32) -> Result<Hello, RemoteError> {
     let nonce =
         mac::random().map_err(|error| RemoteError::new(RemoteErrorKind::Unexpected, error.to_string()))?;
-    Ok(Hello { magic: MAGIC, major: MAJOR, minor: MINOR, features: 0, nonce, manager })
+    Ok(Hello { magic: MAGIC, major: MAJOR, minor: MINOR, features, nonce, manager })
 }
 
 fn check(hello: &Hello) -> Result<(), RemoteError> {

@@ -92,7 +92,7 @@ pub const fn distinct(methods: &[Method]) -> bool {
 }
 
 /// How a method is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Access {
     /// `&self`: calls run in parallel; a call that nobody waits for any more ends at its next `await`.
     Shared,

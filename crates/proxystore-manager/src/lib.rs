@@ -41,9 +41,12 @@
 mod address;
 mod auth;
 mod away;
+mod bounded;
 mod builder;
 pub mod builtin;
 mod child;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod client;
 mod context;
 mod error;
@@ -61,9 +64,21 @@ mod object;
 pub mod pool;
 mod proxy;
 mod registry;
+#[cfg(feature = "tls")]
+mod secret_file;
 mod server;
+#[cfg(not(feature = "store"))]
+#[path = "no_store.rs"]
+mod store;
+#[cfg(feature = "store")]
+mod store;
 mod stream;
 pub mod sync;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
+#[cfg(feature = "tls")]
+mod tls;
 mod token;
 mod value;
 mod wire;
@@ -80,8 +95,12 @@ pub use manager::Manager;
 pub use object::{Answer, Call, Created, Interface, Object, ObjectProxy, Outcome, Remote};
 pub use proxy::ProxyBase;
 pub use registry::trust;
-pub use server::{ObjectInfo, Stats};
+pub use server::{Inspected, MethodInfo, ObjectInfo, Stats};
+#[cfg(feature = "store")]
+pub use store::{LazyProxy, Live};
 pub use stream::RemoteStream;
+#[cfg(feature = "tls")]
+pub use tls::Identity;
 pub use value::Encoded;
 
 pub use proxystore_manager_macros::{interface, object};

@@ -5,6 +5,7 @@
 //! a version byte. The authkey is never part of it; whoever holds the token may do what it allows, so `Debug` hides
 //! it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::address::Address;
+use crate::bounded;
 use crate::hex;
 use crate::id::{Epoch, ManagerId, ObjectId};
 use crate::token::Token;
@@ -40,7 +42,15 @@ pub(crate) struct Locator {
 
 /// The fields in the formats that are not for people.
 #[derive(Serialize, Deserialize)]
-struct Fields<'a>(u8, ManagerId, Epoch, Vec<String>, ObjectId, std::borrow::Cow<'a, str>, Token);
+struct Fields<'a>(
+    u8,
+    ManagerId,
+    Epoch,
+    #[serde(deserialize_with = "bounded::vec::<_, _, MAX_ADDRESSES>")] Vec<String>,
+    ObjectId,
+    Cow<'a, str>,
+    Token,
+);
 
 impl Locator {
     pub(crate) fn text(&self) -> String {
@@ -48,6 +58,13 @@ impl Locator {
         // Writing a token to a vector does not fail.
         let token = hex::write(&postcard::to_allocvec(&self.token).unwrap_or_default());
         format!("{}?t={}&k={token}", self.place(&addresses.join(",")), escape(&self.typeid))
+    }
+
+    /// The bytes that it takes in a message, at most: to its own manager, or about another.
+    pub(crate) fn weight(&self, own: bool) -> usize {
+        let addresses = |address: &Address| 2 + address.to_string().len();
+        let elsewhere = if own { 0 } else { 32 + self.addresses.iter().map(addresses).sum::<usize>() };
+        16 + self.typeid.len() + self.token.weight() + elsewhere
     }
 
     fn place(&self, addresses: &str) -> String {
@@ -128,7 +145,7 @@ impl Serialize for Locator {
 impl<'de> Deserialize<'de> for Locator {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            return std::borrow::Cow::<str>::deserialize(deserializer)?.parse().map_err(D::Error::custom);
+            return Cow::<str>::deserialize(deserializer)?.parse().map_err(D::Error::custom);
         }
         let Fields(version, manager, epoch, addresses, object, typeid, token) =
             Fields::deserialize(deserializer)?;
@@ -177,7 +194,7 @@ mod tests {
         Locator {
             manager: ManagerId::of(b"m"),
             epoch,
-            addresses: vec![Address::Unix("/run/a b,c/s".into()), Address::Tls("h:1".into())].into(),
+            addresses: vec![Address::Unix("/run/a b,c/s".into()), "tls://h:1".parse().unwrap()].into(),
             object: ObjectId(7),
             typeid: "demo.Counter<é>".into(),
             token: Mint::new(epoch).unwrap().token(ObjectId(7)),

@@ -1,5 +1,7 @@
 //! A manager, as those who run one and those who connect to one hold it.
 
+mod inspect;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,7 +26,8 @@ use crate::locator::Locator;
 use crate::object::{Answer, Object, ObjectProxy, Outcome};
 use crate::proxy::ProxyBase;
 use crate::registry;
-use crate::server::{ObjectInfo, Space, Stats, serve};
+use crate::server::{MAX_NAME, ObjectInfo, Space, Stats, serve};
+use crate::store;
 use crate::token::Mint;
 use crate::value::Encoded;
 
@@ -58,11 +61,14 @@ impl Manager {
         Builder::default()
     }
 
-    /// Connects to a manager at `address`. It is known to this process from then on: proxies of it that come in by
+    /// Connects to a manager at `address`: `unix:/path`, `tls://<manager>@host:port` with its id, or
+    /// `tcp+insecure://127.0.0.1:port`, as [`addresses`](Self::addresses) has it. It is known to this process from then on: proxies of it that come in by
     /// any way use this connection.
     pub async fn connect(address: &str, key: AuthKey) -> Result<Self> {
-        let addresses: Arc<[Address]> = Arc::new([address.parse()?]);
-        Self::dial(dialer(addresses.clone()), addresses, key).await
+        let address: Address = address.parse()?;
+        let manager = address.manager();
+        let addresses: Arc<[Address]> = Arc::new([address]);
+        Self::dial(dialer(addresses.clone(), manager), addresses, key, manager).await
     }
 
     /// Connects over what `open` returns: a stream to the manager each time, also after a break.
@@ -84,7 +90,7 @@ impl Manager {
             }
             .boxed()
         });
-        Self::dial(dialer, Arc::new([]), key).await
+        Self::dial(dialer, Arc::new([]), key, None).await
     }
 
     pub(crate) async fn connect_child(address: &str, key: AuthKey, process: Arc<Process>) -> Result<Self> {
@@ -98,8 +104,13 @@ impl Manager {
         Self(Place::Home(Arc::new(Running(space))))
     }
 
-    async fn dial(dialer: Dialer, addresses: Arc<[Address]>, key: AuthKey) -> Result<Self> {
-        let client = Client::new(dialer, addresses, key.clone(), None);
+    async fn dial(
+        dialer: Dialer,
+        addresses: Arc<[Address]>,
+        key: AuthKey,
+        expected: Option<ManagerId>,
+    ) -> Result<Self> {
+        let client = Client::new(dialer, addresses, key.clone(), expected);
         let session = client.session().await?;
         registry::add_client(session.manager(), key, &client);
         Ok(Self(Place::Away(client)))
@@ -155,7 +166,7 @@ impl Manager {
 
     /// The objects that are alive. `Unsupported` where the manager is not at home.
     pub fn objects(&self) -> Result<Vec<ObjectInfo>> {
-        Ok(self.home()?.table.list())
+        Ok(self.home()?.table.list(None, usize::MAX))
     }
 
     /// Makes an object by a constructor of its type: what the generated `create` functions call.
@@ -265,6 +276,17 @@ impl Manager {
         Ok(())
     }
 
+    /// Ends the session of this client, and waits for the manager to hear of it: all that this process holds there is
+    /// given back at once. A program that is about to end calls it; without, the manager waits for the lease. Who uses
+    /// a proxy afterwards opens another session. Does nothing where the manager is at home.
+    ///
+    /// A manager that is out of reach is waited for two seconds. Dropping the future does not stop the end.
+    pub async fn disconnect(&self) {
+        if let Place::Away(client) | Place::Child(client, _) = &self.0 {
+            client.end().await;
+        }
+    }
+
     /// Waits until somebody shuts the manager down, and then for the end of that. `Unsupported` where it is not at
     /// home.
     pub async fn wait(&self) -> Result<()> {
@@ -284,6 +306,9 @@ impl Manager {
     async fn ask(&self, client: &Arc<Client>, args: &Encoded, ask: impl FnOnce(Payload) -> Ask) -> Outcome {
         let session = client.session().await?;
         let ask = ask(away::send(&session, args)?);
+        if ask.name().is_some_and(|name| name.len() > MAX_NAME) {
+            return Err(RemoteError::new(RemoteErrorKind::BadArguments, "a name has 1 to 256 bytes"));
+        }
         let near = Locator {
             manager: session.manager(),
             epoch: session.epoch(),
@@ -292,7 +317,8 @@ impl Manager {
             typeid: "".into(),
             token: Mint::none(),
         };
-        away::outcome(Some(client), &session, &near, session.ask(ask).await?)
+        let reply = store::fetch(session.ask(ask).await?).await?;
+        away::outcome(Some(client), &session, &near, reply)
     }
 }
 

@@ -176,7 +176,11 @@ impl ProxyBase {
         R: DeserializeOwned,
         E: DeserializeOwned,
     {
-        self.result(self.encoded(MethodId::of(name), false, Encoded::new(args)?).await?)
+        self.result(self.call_encoded(name, Encoded::new(args)?).await?)
+    }
+
+    pub(crate) async fn call_encoded(&self, name: &str, args: Encoded) -> Outcome {
+        self.encoded(MethodId::of(name), false, args).await
     }
 
     /// A copy of the object, for types with `#[object(value)]`: the peer's `_getvalue`. Proxies in it stay proxies.
@@ -237,6 +241,15 @@ impl ProxyBase {
             Place::Home(home) => home.pin(TRANSIT),
             Place::Away(away) => away.pin(&self.0.locator, TRANSIT),
             Place::Gone => {}
+        }
+    }
+
+    /// Has the manager put a copy where `place` leads. `None` at home.
+    #[cfg(feature = "store")]
+    pub(crate) async fn ask_snapshot(&self, place: Vec<u8>) -> Option<Outcome> {
+        match &self.0.place {
+            Place::Away(away) => Some(away.snapshot(&self.0.locator, place).await),
+            Place::Home(_) | Place::Gone => None,
         }
     }
 

@@ -62,8 +62,8 @@ pub(crate) fn client(locator: &Locator) -> Result<Arc<Client>, RemoteError> {
             "this process has no authkey for it; call `trust` with its id and key, or connect to it first";
         return Err(RemoteError::new(RemoteErrorKind::DialRefused, why).of_manager(locator.manager));
     };
-    let client =
-        Client::new(dialer(locator.addresses.clone()), locator.addresses.clone(), key, Some(locator.manager));
+    let (addresses, manager) = (locator.addresses.clone(), Some(locator.manager));
+    let client = Client::new(dialer(addresses.clone(), manager), addresses, key, manager);
     registry.dialed.retain(|_, client| !client.is_over());
     registry.dialed.insert(locator.manager, client.clone());
     Ok(client)

@@ -25,6 +25,7 @@ use crate::locator::Locator;
 use crate::mac;
 use crate::object::{Answer, Call, Created, Interface, Object, ObjectProxy, Outcome};
 use crate::proxy::ProxyBase;
+use crate::store::Offload;
 use crate::token::{Mint, Token};
 use crate::value::Encoded;
 
@@ -32,18 +33,20 @@ mod calls;
 mod cell;
 mod connection;
 mod cursor;
+mod inspect;
 pub(crate) mod listener;
 mod session;
 mod table;
 
 pub(crate) use cell::{Cell, Guard, begin};
 pub(crate) use connection::serve;
+pub use inspect::{Inspected, MethodInfo};
 pub(crate) use session::{Session, Step};
 pub use table::ObjectInfo;
 pub(crate) use table::{Local, Table};
 
 /// The longest name of an object, in bytes.
-const MAX_NAME: usize = 256;
+pub(crate) const MAX_NAME: usize = 256;
 
 /// What a manager knows of a type.
 #[derive(Clone, Copy)]
@@ -72,6 +75,8 @@ pub(crate) struct Space {
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the manager stops accepting.
     pub(crate) stopping: CancellationToken,
+    /// Where large results go.
+    pub(crate) offload: Option<Offload>,
     mint: Mint,
     types: HashMap<&'static str, Type>,
     addresses: RwLock<Arc<[Address]>>,
@@ -97,6 +102,7 @@ impl Space {
         key: AuthKey,
         types: HashMap<&'static str, Type>,
         limits: Limits,
+        offload: Option<Offload>,
     ) -> Result<Arc<Self>> {
         let epoch = Epoch(u64::from_be_bytes(mac::random()?));
         let space = Arc::new(Self {
@@ -107,6 +113,7 @@ impl Space {
             limits,
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
+            offload,
             mint: Mint::new(epoch)?,
             types,
             addresses: RwLock::new(Arc::new([])),
@@ -286,8 +293,8 @@ impl Space {
         Stats { objects: self.table.len(), names: self.names().len(), sessions: self.sessions().len() }
     }
 
-    /// A fresh session. `Overloaded` if there are too many.
-    pub(crate) fn open_session(self: &Arc<Self>) -> Result<Arc<Session>, RemoteError> {
+    /// A fresh session of a client with these features. `Overloaded` if there are too many.
+    pub(crate) fn open_session(self: &Arc<Self>, features: u32) -> Result<Arc<Session>, RemoteError> {
         let id = SessionId(
             mac::random().map_err(|e| RemoteError::new(RemoteErrorKind::Unexpected, e.to_string()))?,
         );
@@ -298,7 +305,7 @@ impl Space {
         if sessions.len() >= self.limits.max_sessions {
             return Err(RemoteError::new(RemoteErrorKind::Overloaded, "it has as many sessions as it may"));
         }
-        let session = Arc::new(Session::new(id, self.clone()));
+        let session = Arc::new(Session::new(id, self.clone(), features));
         sessions.insert(id, session.clone());
         Ok(session)
     }

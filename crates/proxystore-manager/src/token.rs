@@ -9,6 +9,7 @@ use proxystore_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::bounded;
 use crate::id::{Access, Epoch, Method, MethodId, ObjectId};
 use crate::mac;
 
@@ -23,7 +24,7 @@ pub(crate) enum Caveat {
     /// `&self` methods alone.
     ReadOnly,
     /// These methods alone.
-    Methods(Vec<MethodId>),
+    Methods(#[serde(deserialize_with = "bounded::vec::<_, _, MAX_METHODS>")] Vec<MethodId>),
     /// Until so many seconds after 1970.
     Expires(u64),
 }
@@ -31,6 +32,7 @@ pub(crate) enum Caveat {
 /// The right to use an object.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Token {
+    #[serde(deserialize_with = "bounded::vec::<_, _, MAX_CAVEATS>")]
     caveats: Vec<Caveat>,
     mac: [u8; 16],
 }
@@ -63,6 +65,15 @@ impl Token {
             Caveat::Methods(methods) => methods.contains(&method.id),
             Caveat::Expires(_) => true,
         }) && !self.expired()
+    }
+
+    /// The bytes that it takes in a message, at most.
+    pub(crate) fn weight(&self) -> usize {
+        let caveat = |caveat: &Caveat| match caveat {
+            Caveat::Methods(methods) => 2 + 5 * methods.len(),
+            Caveat::ReadOnly | Caveat::Expires(_) => 11,
+        };
+        17 + self.caveats.iter().map(caveat).sum::<usize>()
     }
 
     /// Whether its time is over.

@@ -20,6 +20,8 @@ use crate::frame::{Reply, Request};
 pub(crate) const MAX_DEADLINE: Duration = Duration::from_secs(24 * 3600);
 /// What a head may add to a payload: capabilities, items.
 const MAX_HEAD: usize = 1 << 20;
+/// What of it is not capabilities.
+const SPARE_HEAD: usize = 64 << 10;
 
 /// From client to server.
 #[derive(Serialize, Deserialize)]
@@ -71,6 +73,12 @@ impl Message for Down {
 pub(crate) struct Client;
 /// See [`Client`].
 pub(crate) struct Server;
+
+/// Whether a message fits that has so many bytes of payload and of capabilities. What does not must not be sent: it
+/// would break the connection, and each one after it.
+pub(crate) fn fits(payload: usize, capabilities: usize, max_payload: usize) -> bool {
+    payload <= max_payload && payload + capabilities <= max_payload.saturating_add(MAX_HEAD - SPARE_HEAD)
+}
 
 pub(crate) struct Codec<End> {
     max: usize,

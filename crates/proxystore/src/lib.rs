@@ -23,9 +23,9 @@
 //!
 //! # Features
 //! `local` and `file` are on by default; `multi`, `redis`, `redis-tls`, `redis-cluster`, `s3`, `object-store`, `manager`,
-//! `json`, `msgpack`, `zstd`, `lz4`, `encrypt`, `blocking`, `metrics`, `tracing`, `signal`, or `full`; and the other clouds,
-//! which are not part of it: `gcs`, `azure`, `http`, `object-store-s3`. A feature that names a connector is a module here, a
-//! crate `proxystore-…` and a URI scheme.
+//! `manager-tls`, `json`, `msgpack`, `zstd`, `lz4`, `encrypt`, `blocking`, `metrics`, `tracing`, `signal`, or `full`; and
+//! the other clouds, which are not part of it: `gcs`, `azure`, `http`, `object-store-s3`. A feature that names a connector
+//! is a module here, a crate `proxystore-…` and a URI scheme.
 
 #[cfg(feature = "blocking")]
 pub use proxystore_core::Transparent;
@@ -114,7 +114,7 @@ struct Lifetimes;
 #[doc = include_str!("../../../docs/guides/ownership.md")]
 struct Ownership;
 
-#[cfg(all(doctest, feature = "manager"))]
+#[cfg(all(doctest, feature = "manager-tls"))]
 #[doc = include_str!("../../../docs/guides/manager.md")]
 struct ManagerGuide;
 

@@ -7,13 +7,14 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use super::Session;
 use crate::address::Address;
 use crate::auth::AuthKey;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::id::ManagerId;
+use crate::tls;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -31,16 +32,22 @@ pub(crate) struct Stream {
 /// Makes connections to one manager.
 pub(crate) type Dialer = Arc<dyn Fn() -> BoxFuture<'static, Result<Stream, RemoteError>> + Send + Sync>;
 
-/// Dials these addresses, one after the other.
-pub(crate) fn dialer(addresses: Arc<[Address]>) -> Dialer {
+/// Dials these addresses of `manager`, or of whoever they name, one after the other.
+pub(crate) fn dialer(addresses: Arc<[Address]>, manager: Option<ManagerId>) -> Dialer {
     Arc::new(move || {
         let addresses = addresses.clone();
         async move {
             let mut failure = RemoteError::new(RemoteErrorKind::DialRefused, "the reference has no address");
             for address in &*addresses {
-                match dial(address).await {
+                let dialed = match tokio::time::timeout(CONNECT, dial(address, manager)).await {
+                    Ok(dialed) => dialed,
+                    Err(_) => Err(lost("no connection within 5 seconds")),
+                };
+                match dialed {
                     Ok(stream) => return Ok(stream),
-                    Err(error) => failure = error,
+                    Err(error) => {
+                        failure = RemoteError::new(error.kind(), format!("{address}: {}", error.message()));
+                    }
                 }
             }
             Err(failure)
@@ -49,16 +56,48 @@ pub(crate) fn dialer(addresses: Arc<[Address]>) -> Dialer {
     })
 }
 
-async fn dial(address: &Address) -> Result<Stream, RemoteError> {
-    let lost = |why: &str| RemoteError::new(RemoteErrorKind::ConnectionLost, format!("{address}: {why}"));
+async fn dial(address: &Address, manager: Option<ManagerId>) -> Result<Stream, RemoteError> {
+    let broken = |error: std::io::Error| lost(&error.to_string());
     match address {
-        Address::Unix(path) => match tokio::time::timeout(CONNECT, UnixStream::connect(path)).await {
-            Ok(Ok(stream)) => Ok(Stream { io: Box::new(stream), channel: Vec::new() }),
-            Ok(Err(error)) => Err(lost(&error.to_string())),
-            Err(_) => Err(lost("no connection within 5 seconds")),
-        },
-        Address::Tls(_) => Err(RemoteError::new(RemoteErrorKind::DialRefused, "this build has no TLS")),
+        Address::Unix(path) => {
+            let stream = UnixStream::connect(path).await.map_err(broken)?;
+            Ok(Stream { io: Box::new(stream), channel: Vec::new() })
+        }
+        Address::Insecure(place) => {
+            let found: Vec<_> = tokio::net::lookup_host(place).await.map_err(broken)?.collect();
+            if !found.iter().all(|address| address.ip().is_loopback()) {
+                let why = "TCP without TLS would leave this machine";
+                return Err(RemoteError::new(RemoteErrorKind::DialRefused, why));
+            }
+            let stream = TcpStream::connect(&found[..]).await.map_err(broken)?;
+            Ok(Stream { io: Box::new(quick(stream)), channel: Vec::new() })
+        }
+        Address::Tls { manager: named, place } => {
+            let manager = match (manager, *named) {
+                (Some(manager), Some(named)) if manager != named => {
+                    let why = "the address is that of another manager than the one that is meant";
+                    return Err(RemoteError::new(RemoteErrorKind::AuthenticationFailed, why));
+                }
+                (manager, named) => manager.or(named).ok_or_else(|| {
+                    let why = "the address does not say who answers; write tls://<manager>@host:port";
+                    RemoteError::new(RemoteErrorKind::DialRefused, why)
+                })?,
+            };
+            let stream = TcpStream::connect(place).await.map_err(broken)?;
+            let (stream, channel) = tls::connect(quick(stream), manager).await?;
+            Ok(Stream { io: Box::new(stream), channel })
+        }
     }
+}
+
+/// A small message should not wait for the next one; if that cannot be had, it works all the same.
+fn quick(stream: TcpStream) -> TcpStream {
+    let _ = stream.set_nodelay(true);
+    stream
+}
+
+fn lost(why: &str) -> RemoteError {
+    RemoteError::new(RemoteErrorKind::ConnectionLost, why)
 }
 
 type Opening = Shared<BoxFuture<'static, Result<Arc<Session>, RemoteError>>>;
@@ -91,6 +130,14 @@ impl Client {
     /// The session, opened if there is none or the last one is over. All who ask meanwhile get the same.
     pub(crate) async fn session(self: &Arc<Self>) -> Result<Arc<Session>, RemoteError> {
         self.opening()?.await
+    }
+
+    /// Ends the session that there is, if there is one.
+    pub(crate) async fn end(&self) {
+        let opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(Ok(session)) = opening.as_ref().and_then(Shared::peek) {
+            session.end().await;
+        }
     }
 
     /// Whether the last session is over, or there never was one.

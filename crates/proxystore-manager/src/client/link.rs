@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::dial::Stream;
-use crate::frame::{Item, Reply, Request};
+use crate::frame::{Item, MAX_ITEMS, Reply, Request};
 use crate::heard::{Heard, Watched};
 use crate::wire;
 
@@ -17,8 +17,6 @@ use crate::wire;
 pub(super) const MAX_CALLS: usize = 4096;
 /// How long items wait for others.
 const GATHER: Duration = Duration::from_millis(10);
-/// Items in one message.
-const MAX_ITEMS: usize = 4096;
 
 /// An open connection.
 pub(super) struct Link {

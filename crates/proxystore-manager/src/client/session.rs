@@ -26,6 +26,9 @@ use crate::wire::MAX_DEADLINE;
 /// A result from here on is reported at once, so that the server need not keep it.
 const LARGE: usize = 256 << 10;
 
+/// How long the end of a session is waited for.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// A session with a manager, until it is dropped or its lease runs out without a connection.
 pub(crate) struct Session(Arc<Core>);
 
@@ -114,6 +117,15 @@ impl Session {
     /// To be said with the next beat.
     pub(crate) fn say(&self, item: Item) {
         self.0.outbox.push(item, false);
+    }
+
+    /// Ends the session, and waits for the server to hear of it, but not for one that is out of reach.
+    pub(crate) async fn end(&self) {
+        self.0.outbox.push(Item::End, true);
+        let mut link = self.0.link.subscribe();
+        let heard = link.wait_for(|state| matches!(state, State::Over(_)));
+        // What it holds is given back in the end in any case.
+        let _ = tokio::time::timeout(FAREWELL, heard).await;
     }
 
     /// Asks, and waits for the reply as long as the session lasts. Dropping the future cancels what was asked for.

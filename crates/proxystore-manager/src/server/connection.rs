@@ -44,7 +44,7 @@ pub(crate) async fn serve<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let identity = (space.id, space.epoch);
-    let admit = |resume| admit(&space, resume);
+    let admit = |resume, features| admit(&space, resume, features);
     let admitted = handshake::accept(&mut stream, &space.key, channel, identity, admit).await;
     drop(handshake);
     match admitted {
@@ -53,13 +53,17 @@ pub(crate) async fn serve<S>(
     }
 }
 
-fn admit(space: &Arc<Space>, resume: Option<SessionId>) -> Result<(Welcome, Admitted), RemoteError> {
+fn admit(
+    space: &Arc<Space>,
+    resume: Option<SessionId>,
+    features: u32,
+) -> Result<(Welcome, Admitted), RemoteError> {
     if space.stopping.is_cancelled() {
         return Err(RemoteErrorKind::ShuttingDown.into());
     }
     let session = match resume {
         Some(id) => space.find_session(&id).ok_or(RemoteErrorKind::SessionExpired)?,
-        None => space.open_session()?,
+        None => space.open_session(features)?,
     };
     let (connection, disconnected, seen) = session.connect().ok_or(RemoteErrorKind::SessionExpired)?;
     let welcome = Welcome {

@@ -1,5 +1,7 @@
 //! A client's session: what it holds, what it asked, and when it was last heard of. It outlives connections.
 
+mod results;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,19 +15,25 @@ use super::calls::{Calls, Discarded, Known};
 use super::cursor::Cursor;
 use crate::context::Context;
 use crate::error::{RemoteError, RemoteErrorKind};
-use crate::frame::{Ask, CallNumber, Capability, Item, Payload, Reply, Request};
+use crate::frame::{Ask, CallNumber, Item, Reply, Request};
 use crate::handshake::SessionId;
 use crate::heard::Heard;
-use crate::id::ObjectId;
+use crate::id::{MethodId, ObjectId};
 use crate::object::{Answer, Outcome};
-use crate::proxy::ProxyBase;
+use crate::proxy::GET_VALUE;
+use crate::store;
 use crate::value::Encoded;
+
+/// The most items of a batch, however many are asked for.
+const MAX_BATCH: usize = 4096;
 
 pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) space: Arc<Space>,
     /// When the client was last heard of.
     pub(crate) heard: Arc<Heard>,
+    /// What the client can do besides.
+    features: u32,
     state: Mutex<State>,
 }
 
@@ -65,12 +73,14 @@ struct Aftermath {
 enum Done {
     Answer(Answer),
     Batch(Vec<Encoded>, bool),
+    /// A reference to the value.
+    Offloaded(Vec<u8>),
 }
 
 type Begun = BoxFuture<'static, Result<Done, RemoteError>>;
 
 impl Session {
-    pub(crate) fn new(id: SessionId, space: Arc<Space>) -> Self {
+    pub(crate) fn new(id: SessionId, space: Arc<Space>, features: u32) -> Self {
         let state = State {
             connection: 0,
             disconnect: CancellationToken::new(),
@@ -80,7 +90,7 @@ impl Session {
             streams: HashMap::new(),
             seen: 0,
         };
-        Self { id, space, heard: Arc::new(Heard::new()), state: Mutex::new(state) }
+        Self { id, space, heard: Arc::new(Heard::new()), features, state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -167,14 +177,18 @@ impl Session {
             }
             Known::New(running) => running,
         };
+        let may_offload = matches!(ask, Ask::Method { .. }) && self.space.offload.is_some();
         let begun = self.begin(ask, running.context.clone(), running.cancel.clone());
         let session = self.clone();
         Step::Later(
             async move {
-                let outcome = match begun {
+                let mut outcome = match begun {
                     Ok(begun) => begun.await,
                     Err(error) => Err(error),
                 };
+                if may_offload {
+                    outcome = session.offloaded(outcome, &running.context).await;
+                }
                 session.finish(number, &running, outcome)
             }
             .boxed(),
@@ -190,6 +204,7 @@ impl Session {
         let reply = outcome.and_then(|done| match done {
             Done::Answer(answer) => self.reply(number, answer),
             Done::Batch(items, last) => self.batch(&items, last),
+            Done::Offloaded(reference) => Ok(Reply::Offloaded(reference)),
         });
         let reply = Arc::new(
             reply.unwrap_or_else(|error| Reply::Remote(error.of_manager(self.space.id).of_call(number))),
@@ -286,6 +301,14 @@ impl Session {
                 space.pin(object, &token, Duration::from_millis(millis)).and_then(|()| Encoded::new(&())),
             ),
             Ask::Stats => at_once(Encoded::new(&space.stats())),
+            Ask::Snapshot { object, token, place } => {
+                let (copy, none) = (MethodId::of(GET_VALUE), Encoded::new(&())?);
+                let copy = space.call(object, &token, copy, none, context.clone(), cancel)?;
+                Ok(async move { answer(store::snapshot(copy, place, context).await.map(Answer::Value)) }
+                    .boxed())
+            }
+            Ask::Page { after } => at_once(Encoded::new(&space.page(after))),
+            Ask::Inspect { object } => at_once(space.inspect(object).and_then(|found| Encoded::new(&found))),
             Ask::Shutdown => {
                 space.begin_shutdown();
                 at_once(Encoded::new(&()))
@@ -294,8 +317,8 @@ impl Session {
                 let cursor = self.state().streams.get(&stream).cloned();
                 let gone = || RemoteError::new(RemoteErrorKind::NoSuchMethod, "there is no such stream");
                 let cursor = cursor.ok_or_else(gone)?;
-                let (items, bytes) =
-                    (max_items as usize, (max_bytes as usize).min(space.limits.max_frame / 2));
+                let items = (max_items as usize).min(MAX_BATCH);
+                let bytes = (max_bytes as usize).min(space.limits.max_frame / 2);
                 Ok(async move {
                     tokio::select! {
                         biased;
@@ -305,83 +328,6 @@ impl Session {
                 }
                 .boxed())
             }
-        }
-    }
-
-    /// Arguments that came in: their references are held by this process from now on.
-    fn receive(&self, payload: Payload) -> Result<Encoded, RemoteError> {
-        let open = |capability| match capability {
-            Capability::Here { object, token, .. } => self.space.open(object, &token),
-            Capability::There(locator) => Ok(ProxyBase::at(locator)),
-        };
-        let proxies = payload.capabilities.into_iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Encoded { bytes: payload.bytes, proxies })
-    }
-
-    /// A result that goes out: the session holds its references from now on.
-    fn reply(&self, number: CallNumber, answer: Answer) -> Result<Reply, RemoteError> {
-        match answer {
-            Answer::Value(encoded) => Ok(Reply::Value(self.payload(&[encoded])?)),
-            Answer::App(encoded) => Ok(Reply::App(self.payload(&[encoded])?)),
-            Answer::Stream(items) => {
-                let mut state = self.state();
-                if state.streams.len() >= self.space.limits.max_calls {
-                    return Err(RemoteError::new(
-                        RemoteErrorKind::Overloaded,
-                        "too many streams of this session",
-                    ));
-                }
-                if !state.ended {
-                    state.streams.insert(number, Arc::new(Cursor::new(items)));
-                }
-                Ok(Reply::Stream(number))
-            }
-        }
-    }
-
-    fn batch(&self, items: &[Encoded], last: bool) -> Result<Reply, RemoteError> {
-        let payload = self.payload(items)?;
-        let sizes = items.iter().map(|item| (item.bytes.len() as u32, item.proxies.len() as u32)).collect();
-        Ok(Reply::Batch { items: sizes, payload, last })
-    }
-
-    fn payload(&self, values: &[Encoded]) -> Result<Payload, RemoteError> {
-        let (size, max) =
-            (values.iter().map(|value| value.bytes.len()).sum::<usize>(), self.space.limits.max_frame);
-        if size > max {
-            let why = format!("a result of {size} bytes, and {max} is the limit");
-            return Err(RemoteError::new(RemoteErrorKind::TooLarge, why));
-        }
-        let bytes = match values {
-            [value] => value.bytes.clone(),
-            values => values.iter().flat_map(|value| value.bytes.iter().copied()).collect(),
-        };
-        let capabilities =
-            values.iter().flat_map(|value| &value.proxies).map(|proxy| self.grant(proxy)).collect();
-        Ok(Payload { bytes, capabilities })
-    }
-
-    /// `proxy` is alive, so its object is in the table.
-    fn grant(&self, proxy: &ProxyBase) -> Capability {
-        let Some(local) = proxy.local_of(&self.space) else {
-            proxy.pin();
-            return Capability::There(proxy.locator().clone());
-        };
-        let mut state = self.state();
-        // After the end of the session nobody would give it back.
-        if !state.ended {
-            let count = state.holds.entry(local.object()).or_default();
-            *count += 1;
-            if *count == 1 && !self.space.table.hold(local.object()) {
-                state.holds.remove(&local.object());
-            }
-        }
-        drop(state);
-        let locator = proxy.locator();
-        Capability::Here {
-            object: locator.object,
-            typeid: locator.typeid.to_string(),
-            token: locator.token.clone(),
         }
     }
 }

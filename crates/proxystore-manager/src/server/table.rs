@@ -4,10 +4,12 @@
 //! or a pin has not run out. With the last of these it leaves the table, once, and is dropped outside of the
 //! table's lock.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::cell::Cell;
@@ -37,20 +39,35 @@ struct Entry {
     pinned: Option<Instant>,
 }
 
-/// An object as `inspect` shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An object, and why it is alive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ObjectInfo {
     /// Its id.
     pub object: ObjectId,
     /// Its type.
-    pub typeid: &'static str,
+    pub typeid: Cow<'static, str>,
+    /// The names that it was published under.
+    pub names: Vec<String>,
     /// How many sessions hold it.
     pub sessions: usize,
-    /// How many holds of this process there are: containers, names, running calls, proxies at home.
+    /// How many holds of the manager's process there are: containers, names, running calls, proxies at home.
     pub locals: usize,
     /// Whether a reference to it may be on its way.
     pub pinned: bool,
+}
+
+impl Entry {
+    fn info(&self, object: ObjectId) -> ObjectInfo {
+        ObjectInfo {
+            object,
+            typeid: self.cell.typeid.into(),
+            names: Vec::new(),
+            sessions: self.sessions,
+            locals: self.locals,
+            pinned: self.pinned.is_some(),
+        }
+    }
 }
 
 impl Table {
@@ -145,18 +162,21 @@ impl Table {
         drop(objects);
     }
 
-    pub(crate) fn list(&self) -> Vec<ObjectInfo> {
+    /// The objects after this one, at most so many, in the order in which they came.
+    pub(crate) fn list(&self, after: Option<ObjectId>, most: usize) -> Vec<ObjectInfo> {
+        let mut found: Vec<_> =
+            self.state().objects.keys().copied().filter(|object| Some(*object) > after).collect();
+        if found.len() > most {
+            found.select_nth_unstable(most);
+            found.truncate(most);
+        }
+        found.sort_unstable();
         let state = self.state();
-        let info = |(&object, entry): (&ObjectId, &Entry)| ObjectInfo {
-            object,
-            typeid: entry.cell.typeid,
-            sessions: entry.sessions,
-            locals: entry.locals,
-            pinned: entry.pinned.is_some(),
-        };
-        let mut list: Vec<_> = state.objects.iter().map(info).collect();
-        list.sort_by_key(|info| info.object);
-        list
+        found.into_iter().filter_map(|object| Some(state.objects.get(&object)?.info(object))).collect()
+    }
+
+    pub(crate) fn info(&self, object: ObjectId) -> Option<ObjectInfo> {
+        Some(self.state().objects.get(&object)?.info(object))
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::frame::{Ask, Capability, Item, Payload};
+use crate::frame::{Ask, Capability, Item, MAX_ITEMS, Payload};
 use crate::id::{MethodId, ObjectId};
 use crate::token::Mint;
 
@@ -49,6 +49,13 @@ fn a_length_above_the_limit_is_an_error_before_anything_is_allocated() {
     let mut input = BytesMut::from(&(1u32 << 20).to_be_bytes()[..]);
     assert!(take::<Up>(1 << 20, &mut input).unwrap().is_none());
     assert!(put(&up(call(&[0; 100])), 99, &mut BytesMut::new()).is_err());
+}
+
+#[test]
+fn lists_that_would_be_large_here_are_refused() {
+    let beat = |count| frame(&up(Request::Beat { first: 1, items: vec![Item::End; count] }));
+    assert!(take::<Up>(1 << 20, &mut beat(MAX_ITEMS)).unwrap().is_some());
+    assert!(take::<Up>(1 << 20, &mut beat(MAX_ITEMS + 1)).is_err());
 }
 
 #[test]
