@@ -6,6 +6,7 @@ use std::io::{Error, Result};
 use std::process::{Command, Stdio};
 
 use proxystore_benches::{Suite, Unit};
+use proxystore_testkit::redis::RedisServer;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::paths;
@@ -28,10 +29,15 @@ fn runtime() -> Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
-/// Walks the path of this name.
+/// Walks the path of this name. Those of Redis are for profiles: how often a task wakes is another figure each time.
 pub(crate) fn play(name: &str) -> Result<()> {
     let runtime = runtime()?;
-    for path in paths::pure(&runtime).iter().filter(|path| path.name == name) {
+    let mut paths = paths::pure(&runtime);
+    let server = if name.starts_with("redis") { runtime.block_on(RedisServer::start()) } else { None };
+    if let Some(server) = &server {
+        paths.extend(paths::of_a_store(&runtime, "redis", &server.uri()));
+    }
+    for path in paths.iter().filter(|path| path.name == name) {
         (path.work)(TIMES);
         measured(&*path.work);
     }

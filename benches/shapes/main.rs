@@ -15,6 +15,9 @@ mod file;
 mod growth;
 mod layers;
 mod local;
+mod multi;
+#[cfg(feature = "s3")]
+mod object_store;
 mod ours;
 mod process_resolve;
 mod proxies;
@@ -37,6 +40,9 @@ const ALL: &[(&str, Measure)] = &[
     ("redis", redis::measure),
     #[cfg(feature = "s3")]
     ("s3", s3::measure),
+    #[cfg(feature = "s3")]
+    ("object-store", object_store::measure),
+    ("multi", multi::measure),
     ("wake", wake::measure),
     ("growth", growth::measure),
 ];

@@ -32,6 +32,13 @@ pub(crate) fn serve() {
     });
 }
 
+/// The server, and where it listens.
+pub(crate) async fn start() -> (Role, String) {
+    let mut server = Role::spawn(ROLE, &[]);
+    let endpoint = server.hear().await.expect("an endpoint");
+    (server, endpoint)
+}
+
 /// The SDK, one request for each object.
 struct Sdk(Client);
 
@@ -125,11 +132,7 @@ async fn open(client: &Client, endpoint: &str) -> proxystore::Result<Store> {
 }
 
 pub(crate) fn measure(suite: &mut Suite) {
-    let (_server, endpoint) = suite.block_on(async {
-        let mut server = Role::spawn(ROLE, &[]);
-        let endpoint = server.hear().await.expect("an endpoint");
-        (server, endpoint)
-    });
+    let (_server, endpoint) = suite.block_on(start());
     let store = keep(suite.block_on(open(&client(&endpoint), &endpoint)).expect("a store"));
     let sdk = keep(Sdk(client(&endpoint)));
     let parts = keep(Parts(Sdk(client(&endpoint))));

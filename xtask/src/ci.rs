@@ -1,7 +1,7 @@
 //! `ci`: everything, in order.
 
 use crate::sh::{Result, cargo, find, run};
-use crate::{check, deps, features, test};
+use crate::{bench, check, deps, features, test};
 
 /// Stops at the first verb that fails.
 pub(crate) fn run_all() -> Result {
@@ -9,6 +9,7 @@ pub(crate) fn run_all() -> Result {
     features::run_all()?;
     deps::run_all()?;
     test::run_all(false, true)?;
+    bench::run_all(&["--counts"])?;
     if find(&["cargo-deny"]).is_some() {
         run(&mut cargo(&["deny", "check", "bans", "licenses", "sources"]))?;
     } else {

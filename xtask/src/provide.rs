@@ -1,10 +1,10 @@
-//! The programs that tests use: found, or installed where we may.
+//! The programs that tests and benchmarks use: found, or installed where we may.
 
 use std::path::Path;
 
 use crate::sh::{Result, command, find, output, run};
 
-/// What tests need that is not a crate.
+/// What they need that is not a crate.
 struct Need {
     /// Any of them will do; the tests look for the same.
     programs: &'static [&'static str],
@@ -48,6 +48,20 @@ const PYTHON: Need = Need {
     without: "leave out `--with moto`",
 };
 
+/// Counts instructions.
+const VALGRIND: Need = Need {
+    programs: &["valgrind"],
+    package: "valgrind",
+    elsewhere: "valgrind with your system's packages",
+    service: None,
+    without: "leave it to a machine that has it: nothing else counts instructions",
+};
+
+/// Makes sure that valgrind is on the search path.
+pub(crate) fn valgrind() -> Result {
+    VALGRIND.provide()
+}
+
 /// Makes sure that a Redis server is on the search path.
 pub(crate) fn redis() -> Result {
     REDIS.provide()
@@ -74,7 +88,7 @@ impl Need {
     fn provide_if(&self, complete: impl Fn() -> bool) -> Result {
         let found = || find(self.programs).filter(|_| complete());
         if let Some(program) = found() {
-            println!("the tests use {}", program.display());
+            println!("found: {}", program.display());
             return Ok(());
         }
         let apt = find(&["apt-get"]).is_some();
@@ -89,7 +103,7 @@ impl Need {
         let how =
             if apt { format!("`sudo apt-get install {}`", self.package) } else { self.elsewhere.into() };
         format!(
-            "the tests need {}, which is not on the search path, or not all of it.\n\
+            "this needs {}, which is not on the search path, or not all of it.\n\
              Install {how}; or {}",
             self.programs.join(" or "),
             self.without,

@@ -17,6 +17,9 @@ pub struct Id([u8; 16]);
 const BASE32: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 /// Characters of an [`Id`] as text.
 const ID_CHARS: usize = 26;
+/// So many characters are so many bytes.
+const CHARS: usize = 8;
+const BYTES: usize = 5;
 
 impl Id {
     /// A fresh id. Fails only where the operating system has no randomness to give.
@@ -43,36 +46,48 @@ impl Id {
         if text.len() != ID_CHARS {
             return None;
         }
-        let mut bits = 0u128;
-        for (i, byte) in text.bytes().enumerate() {
-            let digit = match byte {
-                b'a'..=b'z' => byte - b'a',
-                b'2'..=b'7' => byte - b'2' + 26,
-                _ => return None,
-            };
-            // 26 characters hold 130 bits: the last one carries three, above two zero bits.
-            if i + 1 == ID_CHARS {
-                if digit & 0b11 != 0 {
-                    return None;
-                }
-                bits = bits << 3 | u128::from(digit >> 2);
-            } else {
-                bits = bits << 5 | u128::from(digit);
+        let mut bytes = [0; 16];
+        for (digits, bytes) in text.as_bytes().chunks(CHARS).zip(bytes.chunks_mut(BYTES)) {
+            let mut bits = 0u64;
+            for byte in digits {
+                let digit = match byte {
+                    b'a'..=b'z' => byte - b'a',
+                    b'2'..=b'7' => byte - b'2' + 26,
+                    _ => return None,
+                };
+                bits = bits << 5 | u64::from(digit);
+            }
+            // The last two characters hold ten bits: the last byte, above two zero bits.
+            let spare = 5 * digits.len() - 8 * bytes.len();
+            if bits & ((1 << spare) - 1) != 0 {
+                return None;
+            }
+            bits >>= spare;
+            for byte in bytes.iter_mut().rev() {
+                *byte = bits as u8;
+                bits >>= 8;
             }
         }
-        Some(Self(bits.to_be_bytes()))
+        Some(Self(bytes))
+    }
+
+    /// Writes it as text.
+    fn write<'a>(&self, text: &'a mut [u8; ID_CHARS]) -> &'a str {
+        for (bytes, digits) in self.0.chunks(BYTES).zip(text.chunks_mut(CHARS)) {
+            let bits = bytes.iter().fold(0u64, |bits, byte| bits << 8 | u64::from(*byte));
+            let mut bits = bits << (5 * digits.len() - 8 * bytes.len());
+            for digit in digits.iter_mut().rev() {
+                *digit = BASE32[(bits & 31) as usize];
+                bits >>= 5;
+            }
+        }
+        std::str::from_utf8(text).unwrap_or_default()
     }
 }
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bits = u128::from_be_bytes(self.0);
-        let mut text = [0u8; ID_CHARS];
-        for (i, slot) in text.iter_mut().enumerate() {
-            let digit = if i + 1 == ID_CHARS { (bits << 2) & 31 } else { (bits >> (123 - 5 * i)) & 31 };
-            *slot = BASE32[digit as usize];
-        }
-        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+        f.write_str(self.write(&mut [0; ID_CHARS]))
     }
 }
 
@@ -148,7 +163,7 @@ fn check(text: &str) -> Result<(), &'static str> {
 
 impl From<Id> for Key {
     fn from(id: Id) -> Self {
-        Self(id.to_string().into())
+        Self(id.write(&mut [0; ID_CHARS]).into())
     }
 }
 

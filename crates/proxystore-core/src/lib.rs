@@ -18,6 +18,7 @@
 
 mod backoff;
 mod connector;
+mod deadline;
 mod driver;
 mod error;
 mod factory;
@@ -44,6 +45,7 @@ pub use bytes::Bytes;
 
 pub use backoff::{Backoff, Delays};
 pub use connector::{Capabilities, Connector, ConnectorInfo, KeyHint, Mode, PutOptions, Reach, Tags};
+pub use deadline::until;
 pub use driver::{ConnectorConfig, Driver, Opener, Origin};
 pub use error::{Error, ErrorKind, Result};
 pub use factory::{DynFactory, Factory, Value};

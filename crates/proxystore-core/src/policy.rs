@@ -4,8 +4,6 @@ use std::fmt::{self, Debug};
 use std::future::Future;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-
 use crate::{ConnectorInfo, Draft, Error, ErrorKind, Key, Payload, Result, Transfer, Watch};
 
 /// Something that runs around every call of a connector: retries, deadlines, limits, metrics, spans.
@@ -21,7 +19,7 @@ use crate::{ConnectorInfo, Draft, Error, ErrorKind, Key, Payload, Result, Transf
 /// struct Chatty;
 ///
 /// impl Policy for Chatty {
-///     async fn around<T: Reply>(&self, call: &Call<'_>, attempts: &dyn Attempts<T>) -> Result<T> {
+///     async fn around<T: Reply, A: Attempts<T>>(&self, call: &Call<'_>, attempts: &A) -> Result<T> {
 ///         let result = attempts.begin().await;
 ///         println!("{} on {}: {}", call.operation.name(), call.store, result.is_ok());
 ///         result
@@ -30,49 +28,49 @@ use crate::{ConnectorInfo, Draft, Error, ErrorKind, Key, Payload, Result, Transf
 /// ```
 pub trait Policy: Debug + Send + Sync + 'static {
     /// Makes the call, by as many attempts as it likes. Dropping the future drops the attempt.
-    fn around<T: Reply>(
+    fn around<T: Reply, A: Attempts<T>>(
         &self,
         call: &Call<'_>,
-        attempts: &dyn Attempts<T>,
+        attempts: &A,
     ) -> impl Future<Output = Result<T>> + Send;
 }
 
 /// The tries of a call.
 pub trait Attempts<T>: Sync {
     /// Begins a try.
-    fn begin(&self) -> BoxFuture<'_, Result<T>>;
+    fn begin(&self) -> impl Future<Output = Result<T>> + Send;
 }
 
 /// The tries of a call that another policy is around.
 #[derive(Clone, Copy)]
-pub struct Within<'a, P, T> {
+pub struct Within<'a, P, A> {
     policy: &'a P,
     call: &'a Call<'a>,
-    attempts: &'a dyn Attempts<T>,
+    attempts: &'a A,
 }
 
-impl<'a, P, T> Within<'a, P, T> {
+impl<'a, P, A> Within<'a, P, A> {
     /// Each try is a call by `policy`, which makes it by `attempts`.
-    pub fn new(policy: &'a P, call: &'a Call<'a>, attempts: &'a dyn Attempts<T>) -> Self {
+    pub fn new(policy: &'a P, call: &'a Call<'a>, attempts: &'a A) -> Self {
         Self { policy, call, attempts }
     }
 }
 
-impl<P: Debug, T> Debug for Within<'_, P, T> {
+impl<P: Debug, A> Debug for Within<'_, P, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} within {:?}", self.call, self.policy)
     }
 }
 
-impl<P: Policy, T: Reply> Attempts<T> for Within<'_, P, T> {
-    fn begin(&self) -> BoxFuture<'_, Result<T>> {
-        Box::pin(self.policy.around(self.call, self.attempts))
+impl<P: Policy, T: Reply, A: Attempts<T>> Attempts<T> for Within<'_, P, A> {
+    fn begin(&self) -> impl Future<Output = Result<T>> + Send {
+        self.policy.around(self.call, self.attempts)
     }
 }
 
 /// `None` does nothing.
 impl<P: Policy> Policy for Option<P> {
-    async fn around<T: Reply>(&self, call: &Call<'_>, attempts: &dyn Attempts<T>) -> Result<T> {
+    async fn around<T: Reply, A: Attempts<T>>(&self, call: &Call<'_>, attempts: &A) -> Result<T> {
         match self {
             Some(policy) => policy.around(call, attempts).await,
             None => attempts.begin().await,

@@ -66,8 +66,8 @@ impl Transfer {
     }
 
     /// Runs `future` with this transfer as the [`current`](Self::current) one.
-    pub async fn scope<F: Future>(self, future: F) -> F::Output {
-        CURRENT.scope(self, future).await
+    pub fn scope<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
+        CURRENT.scope(self, future)
     }
 
     /// For connectors, before they fetch an object of this size: `TooLarge` if the caller does not take it.

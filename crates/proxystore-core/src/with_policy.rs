@@ -1,7 +1,6 @@
 //! A connector with a policy around it.
 
 use std::fmt;
-use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -48,12 +47,11 @@ impl<P: Policy> WithPolicy<P> {
         &'a self,
         operation: Operation,
         key: Option<&'a Key>,
-        attempt: impl Fn() -> BoxFuture<'a, Result<T>> + Send + Sync,
+        attempt: Attempt<'_, 'a, T>,
     ) -> Result<T> {
-        let transfer = Transfer::current_or_new();
-        let call = self.call(operation, key, 0, &transfer);
-        let attempt = || within(&transfer, attempt());
-        self.policy.around(&call, &Tries(attempt, PhantomData)).await
+        let transfer = &Transfer::current_or_new();
+        let call = self.call(operation, key, 0, transfer);
+        self.policy.around(&call, &Tries { transfer, attempt }).await
     }
 
     /// Makes a put, of which `value` gives the bytes.
@@ -62,31 +60,16 @@ impl<P: Policy> WithPolicy<P> {
         key: &'a Key,
         sends: u64,
         options: &'a PutOptions,
-        put: impl Fn() -> BoxFuture<'a, Result<()>> + Send + Sync,
-        value: impl Fn() -> BoxFuture<'a, Result<Payload>> + Send + Sync,
+        put: Attempt<'_, 'a, ()>,
+        value: Attempt<'_, 'a, Payload>,
     ) -> Result<()> {
-        let transfer = Transfer::current_or_new();
-        let call = self.call(Operation::Put, Some(key), sends, &transfer);
-        // Whether an attempt may have put the object: one that was cut off, or whose answer was lost.
+        let transfer = &Transfer::current_or_new();
+        let call = self.call(Operation::Put, Some(key), sends, transfer);
+        let connector = &*self.inner;
         let maybe = AtomicBool::new(false);
-        let attempt = || {
-            let (maybe, put, value) = (&maybe, &put, &value);
-            let put = async move {
-                let before = maybe.swap(true, Ordering::Relaxed);
-                let result = match put().await {
-                    Err(error) if before && is_taken(&error, options) => {
-                        let unread = |error: Error| error.with_kind(ErrorKind::Ambiguous);
-                        self.settle(key, value().await.map_err(unread)?, error).await
-                    }
-                    result => result,
-                };
-                let lost = matches!(&result, Err(error) if error.kind() == ErrorKind::Ambiguous);
-                maybe.store(before || lost, Ordering::Relaxed);
-                result
-            };
-            within(&transfer, put)
-        };
-        self.policy.around(&call, &Tries(attempt, PhantomData)).await
+        let puts =
+            Puts { transfer, connector, key, creates: options.mode == Mode::Create, put, value, maybe };
+        self.policy.around(&call, &puts).await
     }
 
     /// Makes a batch. An attempt that does not succeed with all is repeated, if the policy does so, with those that
@@ -99,8 +82,8 @@ impl<P: Policy> WithPolicy<P> {
         bytes: impl Fn(&T) -> u64 + Send + Sync,
         attempt: impl Fn(Vec<(usize, bool)>) -> BoxFuture<'a, Vec<Result<T>>> + Send + Sync,
     ) -> Vec<Result<T>> {
-        let transfer = Transfer::current_or_new();
-        let call = self.call(operation, None, sends, &transfer);
+        let transfer = &Transfer::current_or_new();
+        let call = self.call(operation, None, sends, transfer);
         let results: Mutex<Vec<Option<Result<T>>>> = Mutex::new(vec![None; count]);
         let begun = AtomicBool::new(false);
         let lock = || results.lock().unwrap_or_else(PoisonError::into_inner);
@@ -123,9 +106,9 @@ impl<P: Policy> WithPolicy<P> {
                 Some(before) => before.as_ref().is_err_and(|error| error.kind() == ErrorKind::Ambiguous),
             };
             let attempt = attempt(pending.iter().map(|(i, before)| (*i, maybe(before))).collect());
-            let (lock, bytes, transfer) = (&lock, &bytes, &transfer);
+            let (lock, bytes) = (&lock, &bytes);
             async move {
-                let answers = within(transfer, attempt.map(Ok)).await?;
+                let answers = attempt.await;
                 let mut results = lock();
                 for ((i, before), answer) in pending.into_iter().zip(answers) {
                     results[i] = Some(of_both(before, answer));
@@ -138,7 +121,7 @@ impl<P: Policy> WithPolicy<P> {
             }
             .boxed()
         };
-        let outcome = self.policy.around(&call, &Tries(attempt, PhantomData)).await;
+        let outcome = self.policy.around(&call, &Tries { transfer, attempt: &attempt }).await;
         let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
         let unanswered = || match &outcome {
             Err(error) => Err(error.clone()),
@@ -146,33 +129,6 @@ impl<P: Policy> WithPolicy<P> {
         };
         results.into_iter().map(|result| result.unwrap_or_else(unanswered)).collect()
     }
-
-    /// A create found another object where an earlier attempt may have put its own: tells which it is, by its bytes, of
-    /// which the writer's nonce is a part.
-    async fn settle(&self, key: &Key, value: Payload, exists: Error) -> Result<()> {
-        let there = self.inner.get(key).await.map(|found| found.map(Payload::into_bytes));
-        match there {
-            Ok(Some(there)) if there == value.into_bytes() => Ok(()),
-            Ok(Some(_)) => Err(exists),
-            Ok(None) => Err(Error::new(
-                ErrorKind::Ambiguous,
-                "an object was there and is gone again; it may have been this one",
-            )
-            .with("key", key)),
-            // What cannot be read or is too large is not what was put.
-            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::TooLarge) => Err(exists),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// An attempt, with its bytes counted anew.
-fn within<'a, T>(
-    transfer: &Transfer,
-    attempt: impl Future<Output = Result<T>> + Send + 'a,
-) -> BoxFuture<'a, Result<T>> {
-    transfer.restart();
-    transfer.clone().scope(attempt).boxed()
 }
 
 /// The answer for an item after two attempts: what may have happened in the first may have happened.
@@ -187,15 +143,74 @@ fn of_both<T>(before: Option<Result<T>>, answer: Result<T>) -> Result<T> {
     }
 }
 
-/// The tries that a closure begins.
-struct Tries<'a, F>(F, PhantomData<&'a ()>);
+/// Begins a try.
+type Attempt<'t, 'a, T> = &'t (dyn Fn() -> BoxFuture<'a, Result<T>> + Send + Sync);
 
-impl<'a, T, F> Attempts<T> for Tries<'a, F>
-where
-    F: Fn() -> BoxFuture<'a, Result<T>> + Sync,
-{
-    fn begin(&self) -> BoxFuture<'_, Result<T>> {
-        (self.0)()
+/// The tries that a closure begins, each with its bytes counted anew.
+struct Tries<'t, 'a, T> {
+    transfer: &'t Transfer,
+    attempt: Attempt<'t, 'a, T>,
+}
+
+impl<T: Reply> Attempts<T> for Tries<'_, '_, T> {
+    fn begin(&self) -> impl Future<Output = Result<T>> + Send {
+        self.transfer.restart();
+        self.transfer.clone().scope((self.attempt)())
+    }
+}
+
+/// The tries of a put.
+struct Puts<'t, 'a> {
+    transfer: &'t Transfer,
+    connector: &'t dyn Connector,
+    key: &'t Key,
+    creates: bool,
+    put: Attempt<'t, 'a, ()>,
+    value: Attempt<'t, 'a, Payload>,
+    /// Whether an attempt may have put the object: one that was cut off, or whose answer was lost.
+    maybe: AtomicBool,
+}
+
+impl Attempts<()> for Puts<'_, '_> {
+    fn begin(&self) -> impl Future<Output = Result<()>> + Send {
+        self.transfer.restart();
+        self.transfer.clone().scope(async {
+            let before = self.maybe.swap(true, Ordering::Relaxed);
+            let result = match (self.put)().await {
+                Err(error) if before && self.creates && error.kind() == ErrorKind::Exists => {
+                    self.settle(error).boxed().await
+                }
+                result => result,
+            };
+            let lost = matches!(&result, Err(error) if error.kind() == ErrorKind::Ambiguous);
+            self.maybe.store(before || lost, Ordering::Relaxed);
+            result
+        })
+    }
+}
+
+impl Puts<'_, '_> {
+    async fn settle(&self, exists: Error) -> Result<()> {
+        let unread = |error: Error| error.with_kind(ErrorKind::Ambiguous);
+        settle(self.connector, self.key, (self.value)().await.map_err(unread)?, exists).await
+    }
+}
+
+/// A create found another object where an earlier attempt may have put its own: tells which it is, by its bytes, of
+/// which the writer's nonce is a part.
+async fn settle(connector: &dyn Connector, key: &Key, value: Payload, exists: Error) -> Result<()> {
+    let there = connector.get(key).await.map(|found| found.map(Payload::into_bytes));
+    match there {
+        Ok(Some(there)) if there == value.into_bytes() => Ok(()),
+        Ok(Some(_)) => Err(exists),
+        Ok(None) => Err(Error::new(
+            ErrorKind::Ambiguous,
+            "an object was there and is gone again; it may have been this one",
+        )
+        .with("key", key)),
+        // What cannot be read or is too large is not what was put.
+        Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::TooLarge) => Err(exists),
+        Err(error) => Err(error),
     }
 }
 
@@ -221,29 +236,29 @@ impl<P: Policy> Connector for WithPolicy<P> {
 
     async fn put(&self, key: &Key, value: Payload, options: &PutOptions) -> Result<()> {
         let put = || self.inner.put(key, value.clone(), options);
-        self.run_put(key, value.len() as u64, options, put, || ready(Ok(value.clone())).boxed()).await
+        self.run_put(key, value.len() as u64, options, &put, &|| ready(Ok(value.clone())).boxed()).await
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Payload>> {
-        self.run(Operation::Get, Some(key), || self.inner.get(key)).await
+        self.run(Operation::Get, Some(key), &|| self.inner.get(key)).await
     }
 
     /// A create that finds an object where an earlier attempt may have put its own compares both in memory.
     async fn put_file(&self, key: &Key, source: &FileSource, options: &PutOptions) -> Result<()> {
         let put = || self.inner.put_file(key, source, options);
-        self.run_put(key, source.size(), options, put, || file::load(source).boxed()).await
+        self.run_put(key, source.size(), options, &put, &|| file::load(source).boxed()).await
     }
 
     async fn get_file(&self, key: &Key, target: &FileTarget) -> Result<Option<Draft>> {
-        self.run(Operation::Get, Some(key), || self.inner.get_file(key, target)).await
+        self.run(Operation::Get, Some(key), &|| self.inner.get_file(key, target)).await
     }
 
     async fn exists(&self, key: &Key) -> Result<bool> {
-        self.run(Operation::Exists, Some(key), || self.inner.exists(key)).await
+        self.run(Operation::Exists, Some(key), &|| self.inner.exists(key)).await
     }
 
     async fn evict(&self, key: &Key) -> Result<()> {
-        self.run(Operation::Evict, Some(key), || self.inner.evict(key)).await
+        self.run(Operation::Evict, Some(key), &|| self.inner.evict(key)).await
     }
 
     async fn put_many(&self, items: Vec<(Key, Payload)>, options: &PutOptions) -> Vec<Result<()>> {
@@ -256,7 +271,7 @@ impl<P: Policy> Connector for WithPolicy<P> {
                         && maybe
                         && is_taken(error, options)
                     {
-                        *result = self.settle(&key, value, error.clone()).await;
+                        *result = settle(&*self.inner, &key, value, error.clone()).await;
                     }
                 }
                 results
@@ -284,23 +299,23 @@ impl<P: Policy> Connector for WithPolicy<P> {
     }
 
     async fn touch(&self, key: &Key, ttl: Duration) -> Result<bool> {
-        self.run(Operation::Touch, Some(key), || self.inner.touch(key, ttl)).await
+        self.run(Operation::Touch, Some(key), &|| self.inner.touch(key, ttl)).await
     }
 
     async fn take(&self, key: &Key) -> Result<Option<Payload>> {
-        self.run(Operation::Take, Some(key), || self.inner.take(key)).await
+        self.run(Operation::Take, Some(key), &|| self.inner.take(key)).await
     }
 
     async fn watch(&self, key: &Key) -> Result<Watch> {
-        self.run(Operation::Watch, Some(key), || self.inner.watch(key)).await
+        self.run(Operation::Watch, Some(key), &|| self.inner.watch(key)).await
     }
 
     async fn close(&self) -> Result<()> {
-        self.run(Operation::Close, None, || self.inner.close()).await
+        self.run(Operation::Close, None, &|| self.inner.close()).await
     }
 
     async fn clear(&self) -> Result<()> {
-        self.run(Operation::Clear, None, || self.inner.clear()).await
+        self.run(Operation::Clear, None, &|| self.inner.clear()).await
     }
 }
 

@@ -1,19 +1,21 @@
 //! The contract over a directory.
 
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
+use futures_util::{FutureExt, StreamExt, stream};
 use proxystore_core::{
     Capabilities, Connector, ConnectorInfo, Draft, Error, ErrorKind, FileSource, FileTarget, Key, Origin,
     Payload, PutOptions, Reach, Result, Transfer, Watch, async_trait,
 };
 use tokio::task::AbortHandle;
+use tokio::task::coop::consume_budget;
 
 use crate::janitor::{self, Swept};
-use crate::object::{self, Object};
+use crate::object::{self, Glance, Object};
 use crate::pool::Pool;
 use crate::tree::Tree;
 use crate::{FileConfig, root, watch};
@@ -112,17 +114,83 @@ impl FileConnector {
         };
         match self.run(operation, key, late, find).await? {
             Found::All(object) => Ok(object),
-            Found::Large(object, room) => {
-                room.await.map_err(|error| self.explain(error, operation, Some(key)))?;
-                let transfer = Transfer::current();
-                self.run(operation, key, late, move |tree, key| again(tree, key, object, &transfer)).await
+            Found::Large(object, room) => self.fetch(operation, key, late, object, room, again).await,
+        }
+    }
+
+    /// Gets an object that is found, when there is room for it.
+    async fn fetch<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        key: &Key,
+        late: ErrorKind,
+        object: Object,
+        room: BoxFuture<'static, Result<()>>,
+        read: impl Fn(&Tree, &Key, Object, &Transfer) -> Result<Option<T>> + Send + 'static,
+    ) -> Result<Option<T>> {
+        room.await.map_err(|error| self.explain(error, operation, Some(key)))?;
+        let transfer = Transfer::current();
+        self.run(operation, key, late, move |tree, key| read(tree, key, object, &transfer)).await
+    }
+
+    /// What can be told of an object here and now. `None`: ask where waiting for a disk keeps nobody.
+    async fn glance(
+        &self,
+        operation: &'static str,
+        key: &Key,
+        wanted: impl FnOnce(u64) -> bool,
+    ) -> Result<Option<Glance>> {
+        // Who asks for much lets others have a turn.
+        consume_budget().await;
+        let glance = self.tree().and_then(|tree| tree.glance(key, wanted));
+        glance.map_err(|error| self.explain(error, operation, Some(key)))
+    }
+
+    /// Gets an object: here, if it has at most `here` bytes and the system has them in memory.
+    async fn get_one(&self, key: &Key, here: u64) -> Result<Option<Payload>> {
+        let transfer = Transfer::current();
+        let mut waits = None;
+        let wanted = |len| {
+            let mut room = room(&transfer, len);
+            let admitted = if len <= here { (&mut room).now_or_never() } else { None };
+            let wanted = matches!(admitted, Some(Ok(())));
+            waits = match admitted {
+                Some(admitted) => Some(ready(admitted).boxed()),
+                None => Some(room),
+            };
+            wanted
+        };
+        let glance = self.glance("get", key, wanted).await?;
+        let read = |_: &Tree, _: &Key, object: Object, transfer: &Transfer| {
+            object.read(object.buffer()?, transfer).map(Some)
+        };
+        match (glance, waits) {
+            (Some(Glance::Missing), _) => Ok(None),
+            (Some(Glance::All(_, bytes)), _) => {
+                transfer.moved(bytes.len() as u64);
+                for _ in 0..bytes.len() as u64 / SMALL {
+                    consume_budget().await;
+                }
+                Ok(Some(bytes.into()))
             }
+            (Some(Glance::Part(object)), Some(room)) => {
+                self.fetch("get", key, ErrorKind::Timeout, object, room, read).await
+            }
+            _ => self.find("get", key, ErrorKind::Timeout, read).await,
         }
     }
 }
 
+/// Up to this many bytes an object that the system has in memory is copied from there by who asks for it. That takes
+/// less than to have a thread do it, and the bytes are at hand for who checks and decodes them.
+const HERE: u64 = (1 << 20) + SMALL;
 /// Up to this many bytes an object is read as soon as it is found.
 const SMALL: u64 = 64 << 10;
+
+/// How many objects of a batch are read at once.
+const BATCH: usize = 16;
+/// Up to this many bytes an object is put by who asks for it, where that waits for nothing.
+const PUT_HERE: u64 = 128 << 10;
 
 /// What the first look finds.
 enum Found<T> {
@@ -151,9 +219,18 @@ impl Connector for FileConnector {
     }
 
     async fn put(&self, key: &Key, value: Payload, options: &PutOptions) -> Result<()> {
-        let (options, transfer) = (options.clone(), Transfer::current());
+        let (len, transfer) = (value.len() as u64, Transfer::current());
+        if len <= PUT_HERE {
+            consume_budget().await;
+            let write = |file: &OwnedFd| object::write(file, key, &value, &transfer);
+            let put = self.tree().and_then(|tree| tree.put_at_once(key, len, options, write));
+            if put.map_err(|error| self.explain(error, "put", Some(key)))? {
+                return Ok(());
+            }
+        }
+        let options = options.clone();
         let put = move |tree: &Tree, key: &Key| {
-            tree.put(key, &options, |file| object::write(file, key, &value, &transfer))
+            tree.put(key, len, &options, |file| object::write(file, key, &value, &transfer))
         };
         self.run("put", key, ErrorKind::Ambiguous, put).await
     }
@@ -162,16 +239,19 @@ impl Connector for FileConnector {
     async fn put_file(&self, key: &Key, source: &FileSource, options: &PutOptions) -> Result<()> {
         let (source, options, transfer) = (source.clone(), options.clone(), Transfer::current());
         let put = move |tree: &Tree, key: &Key| {
-            tree.put(key, &options, |file| object::write_file(file, key, &source, &transfer))
+            tree.put(key, source.size(), &options, |file| object::write_file(file, key, &source, &transfer))
         };
         self.run("put", key, ErrorKind::Ambiguous, put).await
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Payload>> {
-        let read = |_: &Tree, _: &Key, object: Object, transfer: &Transfer| {
-            object.read(object.buffer()?, transfer).map(Some)
-        };
-        self.find("get", key, ErrorKind::Timeout, read).await
+        self.get_one(key, HERE).await
+    }
+
+    /// Large ones are read by several threads.
+    async fn get_many(&self, keys: &[Key]) -> Vec<Result<Option<Payload>>> {
+        let gets: Vec<_> = keys.iter().map(|key| self.get_one(key, SMALL)).collect();
+        stream::iter(gets).buffered(BATCH).collect().await
     }
 
     /// The file is copied.
@@ -184,7 +264,12 @@ impl Connector for FileConnector {
     }
 
     async fn exists(&self, key: &Key) -> Result<bool> {
-        self.run("exists", key, ErrorKind::Timeout, |tree, key| Ok(tree.open(key)?.is_some())).await
+        match self.glance("exists", key, |_| false).await? {
+            Some(found) => Ok(!matches!(found, Glance::Missing)),
+            None => {
+                self.run("exists", key, ErrorKind::Timeout, |tree, key| Ok(tree.open(key)?.is_some())).await
+            }
+        }
     }
 
     async fn evict(&self, key: &Key) -> Result<()> {

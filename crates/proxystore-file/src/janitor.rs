@@ -15,7 +15,8 @@ use crate::error::failed;
 use crate::layout::{Entry, SHARDS, classify, shard_name};
 use crate::object::{Object, open_beneath};
 use crate::pool::Pool;
-use crate::tree::{Shard, Tree, remove};
+use crate::shard::Shard;
+use crate::tree::{Tree, remove};
 
 /// How many files are removed under one lock.
 const BATCH: usize = 128;
@@ -54,13 +55,7 @@ pub(crate) async fn sweep(tree: &Arc<Tree>, pool: &Pool, all: bool) -> Result<Sw
     let (mut swept, mut first_error) = (Swept::default(), None);
     for number in 0..SHARDS {
         let tree = tree.clone();
-        let work = move || {
-            let Some(shard) = tree.shard(number as u8)? else { return Ok((Swept::default(), None)) };
-            let mut sweep =
-                Sweep { shard: &shard, clock: tree.clock, all, swept: Swept::default(), failed: None };
-            let ended = sweep.directory(&shard.0, &shard_name(number as u8));
-            Ok((sweep.swept, ended.err().or(sweep.failed)))
-        };
+        let work = move || sweep_shard(&tree, number as u8, all);
         let (of_shard, error) = match pool.run(ErrorKind::Timeout, work).await {
             Ok(of_shard) => of_shard,
             Err(error) => (Swept::default(), Some(error)),
@@ -69,6 +64,14 @@ pub(crate) async fn sweep(tree: &Arc<Tree>, pool: &Pool, all: bool) -> Result<Sw
         first_error = first_error.or(error);
     }
     first_error.map_or(Ok(swept), Err)
+}
+
+/// Sweeps one shard, and gives the first error beside what was removed all the same. Blocks.
+fn sweep_shard(tree: &Tree, number: u8, all: bool) -> Result<(Swept, Option<Error>)> {
+    let Some(shard) = tree.shard(number)? else { return Ok((Swept::default(), None)) };
+    let mut sweep = Sweep { shard: &shard, clock: tree.clock, all, swept: Swept::default(), failed: None };
+    let ended = sweep.directory(&shard.dir, &shard_name(number));
+    Ok((sweep.swept, ended.err().or(sweep.failed)))
 }
 
 /// A sweep of one shard.
@@ -146,3 +149,6 @@ fn is_dead(dir: &OwnedFd, temp: &str) -> bool {
     open_beneath(dir, temp, OFlags::RDONLY)
         .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok())
 }
+
+#[cfg(test)]
+mod tests;

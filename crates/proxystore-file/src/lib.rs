@@ -30,9 +30,13 @@
 //! length, time of expiry, check) and the object. Names that begin with `=` are the connector's own;
 //! in the root, its mark and its [clocks](#time).
 //!
-//! A put writes `=<id>` beside the object's place, locked, and renames it when it is complete. So a reader sees an
-//! object whole or not at all, and of a killed writer there remains an unlocked `=<id>` for the sweeper. A file that
-//! is not just what a put made (shortened, extended, altered, a link, a pipe, another key's) reads as `Corrupt`.
+//! A put writes a file without a name, or `=<id>` beside the object's place, locked, and names it when it is complete.
+//! So a reader sees an object whole or not at all, and of a killed writer there remains at most an unlocked `=<id>` for
+//! the sweeper. A file that is not just what a put made (shortened, extended, altered, a link, a pipe, another key's)
+//! reads as `Corrupt`.
+//!
+//! Objects of up to 1 MiB that the system has in memory are read on the caller's thread; whatever may wait for a disk or a
+//! lock is done on one for blocking work.
 //!
 //! # Time
 //!
@@ -70,6 +74,7 @@ mod layout;
 mod object;
 mod pool;
 mod root;
+mod shard;
 mod tree;
 mod watch;
 

@@ -8,13 +8,13 @@
 //! | 24..32 | FNV-1a of bytes 0..16 and the key, little-endian |
 
 use std::fs::File;
-use std::io::IoSlice;
+use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use proxystore_core::{Draft, FileSource, FileTarget, Key, Payload, Result, Transfer};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
-use rustix::io::{Errno, pread, pwrite, writev};
+use rustix::io::{Errno, ReadWriteFlags, pread, preadv2, pwrite, writev};
 
 use crate::buffer::Buffer;
 use crate::clock::Clock;
@@ -52,9 +52,23 @@ impl Expiry {
 
 /// Opens `path` below `dir`, over no symbolic link and without waiting for anyone.
 pub(crate) fn open_beneath(dir: impl AsFd, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    let mode = if flags.contains(OFlags::CREATE) { Mode::RUSR | Mode::WUSR } else { Mode::empty() };
+    open_as(dir, path, flags, ResolveFlags::empty())
+}
+
+fn open_as(dir: impl AsFd, path: &str, flags: OFlags, how: ResolveFlags) -> rustix::io::Result<OwnedFd> {
+    let resolve = how | ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let makes = flags.contains(OFlags::CREATE) || flags.contains(OFlags::TMPFILE);
+    let mode = if makes { Mode::RUSR | Mode::WUSR } else { Mode::empty() };
     openat2(dir, path, flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK, mode, resolve)
+}
+
+/// What is known of an object without waiting for a disk.
+#[derive(Debug)]
+pub(crate) enum Glance {
+    Missing,
+    All(Expiry, Vec<u8>),
+    /// Its bytes are not wanted, or not all in memory.
+    Part(Object),
 }
 
 /// An object's open file, of which the header is checked.
@@ -74,27 +88,61 @@ impl Object {
             Err(Errno::LOOP) => return Err(corrupt("a symbolic link stands in the object's place")),
             Err(errno) => return Err(failed("cannot open the object")(errno)),
         };
-        let stat = fstat(&file).map_err(failed("cannot examine the object"))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(corrupt("what stands in the object's place is not a file"));
-        }
-        if stat.st_nlink > 1 {
-            return Err(corrupt("the object's file has a second name (a hard link)"));
-        }
+        let size = size(&file)?;
         let mut header = [0; HEADER];
-        let read = pread(&file, &mut header, 0).map_err(failed("cannot read the object"))?;
-        let [magic, len, expiry, check] = words(&header);
-        if read < HEADER || magic != MAGIC {
-            return Err(corrupt("the file does not begin like an object"));
+        if pread(&file, &mut header, 0).map_err(failed("cannot read the object"))? < HEADER {
+            return Err(corrupt(FOREIGN));
+        }
+        Self::checked(file, size, &header, key).map(Some)
+    }
+
+    /// The same without waiting for a disk: what the system has in memory, and all of the object if it is `wanted`, by
+    /// its length, and there. `AGAIN` if too little is, and also if something is wrong: `open` tells what.
+    pub(crate) fn glance(
+        dir: impl AsFd,
+        path: &str,
+        key: &Key,
+        in_memory: bool,
+        wanted: impl FnOnce(u64) -> bool,
+    ) -> rustix::io::Result<Glance> {
+        // Where there is no disk, there is nothing to wait for, and no way to say so.
+        let (names, reading) = match in_memory {
+            true => (ResolveFlags::empty(), ReadWriteFlags::empty()),
+            false => (ResolveFlags::CACHED, ReadWriteFlags::NOWAIT),
+        };
+        let file = match open_as(dir, path, OFlags::RDONLY, names | ResolveFlags::NO_XDEV) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Ok(Glance::Missing),
+            Err(errno) => return Err(errno),
+        };
+        let wrong = |_| Errno::AGAIN;
+        let size = size(&file).map_err(wrong)?;
+        let len = size.checked_sub(HEADER as u64).ok_or(Errno::AGAIN)?;
+        let mut bytes = vec![0; if wanted(len) { len as usize } else { 0 }];
+        let mut header = [0; HEADER];
+        let mut slices = [IoSliceMut::new(&mut header), IoSliceMut::new(&mut bytes)];
+        let read = preadv2(&file, &mut slices, 0, reading)?;
+        if read < HEADER {
+            return Err(Errno::AGAIN);
+        }
+        let object = Self::checked(file, size, &header, key).map_err(wrong)?;
+        let all = read as u64 == size;
+        Ok(if all { Glance::All(object.expiry, bytes) } else { Glance::Part(object) })
+    }
+
+    fn checked(file: OwnedFd, size: u64, header: &[u8; HEADER], key: &Key) -> Result<Self> {
+        let [magic, len, expiry, check] = words(header);
+        if magic != MAGIC {
+            return Err(corrupt(FOREIGN));
         }
         if check != checksum(len, key) {
             return Err(corrupt("the file's header is altered, or that of another key"));
         }
         let len = u64::from_le_bytes(len);
-        if u64::try_from(stat.st_size).ok() != len.checked_add(HEADER as u64) {
+        if Some(size) != len.checked_add(HEADER as u64) {
             return Err(corrupt("the file is shorter or longer than its object"));
         }
-        Ok(Some(Self { file: file.into(), len, expiry: Expiry(u64::from_le_bytes(expiry)) }))
+        Ok(Self { file: file.into(), len, expiry: Expiry(u64::from_le_bytes(expiry)) })
     }
 
     /// Its length in bytes.
@@ -139,6 +187,20 @@ impl Object {
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
+}
+
+const FOREIGN: &str = "the file does not begin like an object";
+
+/// The size of a file that could be an object.
+fn size(file: &OwnedFd) -> Result<u64> {
+    let stat = fstat(file).map_err(failed("cannot examine the object"))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(corrupt("what stands in the object's place is not a file"));
+    }
+    if stat.st_nlink > 1 {
+        return Err(corrupt("the object's file has a second name (a hard link)"));
+    }
+    Ok(u64::try_from(stat.st_size).unwrap_or_default())
 }
 
 /// Writes header and object into an empty file.

@@ -1,30 +1,35 @@
 //! The operations on the files of a store. Everything here blocks.
 //!
-//! Locks: a shard's directory is locked shared by who makes or publishes a file there and exclusively by who removes
-//! one because of what it found in it. So no put and no touch is lost to a sweep, and a temp that nobody has locked
-//! is of a dead writer. Readers and evicts take no lock.
+//! Locks: a shard's directory is locked shared by who publishes a file there and exclusively by who removes one because
+//! of what it found in it. So no put and no touch is lost to a sweep. Readers and evicts take no lock.
+//!
+//! A small object is written into a file that has no name, which no sweep can see. Where there are none, and for large
+//! objects, the file is a temp: it has a name, and its writer's lock from the beginning on; so one that nobody has
+//! locked is of a dead writer.
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proxystore_core::{Error, ErrorKind, Key, Mode, Payload, PutOptions, Result, Transfer};
-use rustix::fs::{
-    AtFlags, FlockOperation, Mode as Permissions, OFlags, RenameFlags, fdatasync, flock, fstat, fsync,
-    mkdirat, renameat, renameat_with, unlinkat,
-};
+use rustix::fs::{AtFlags, FlockOperation, OFlags, fdatasync, flock, fstat, fstatfs, fsync, unlinkat};
 use rustix::io::Errno;
 
 use crate::Durability;
 use crate::buffer::Buffer;
 use crate::clock::Clock;
 use crate::error::{corrupt, failed};
-use crate::layout::{Place, SHARDS, shard_name, temp_name};
-use crate::object::{self, Expiry, Object, open_beneath};
+use crate::layout::{Place, SHARDS, shard_name};
+use crate::object::{self, Expiry, Glance, Object, open_beneath};
+use crate::shard::{Fresh, Shard, open_or_make};
 
-/// How long to wait for a lock that is held for microseconds, unless its holder is stopped.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// Up to this many bytes an object is written into a file without a name: that is cheaper than a lock.
+const SMALL: u64 = 64 << 10;
+/// The type of file systems in memory: tmpfs.
+const IN_MEMORY: u32 = 0x0102_1994;
+/// The types of those whose files are opened without asking anyone, once their names are in memory: ext2 to ext4, xfs,
+/// btrfs, f2fs.
+const LOCAL: [u32; 4] = [0xEF53, 0x5846_5342, 0x9123_683E, 0xF2F5_2010];
 const DIRECTORY: OFlags = OFlags::DIRECTORY;
 
 /// An open store.
@@ -32,42 +37,93 @@ pub(crate) struct Tree {
     root: OwnedFd,
     pub(crate) clock: Clock,
     durability: Durability,
+    /// Whether there is no disk to wait for.
+    in_memory: bool,
+    /// Whether the system can look without waiting for the disk.
+    glances: AtomicBool,
+    /// Whether files without a name can be made, and be given one.
+    nameless: AtomicBool,
     /// The shards whose directories are known to be on the disk.
     on_disk: [AtomicBool; SHARDS],
 }
 
-/// A shard's directory, opened for one operation: its lock goes when it is dropped.
-pub(crate) struct Shard(pub(crate) OwnedFd);
-
 impl Tree {
     pub(crate) fn new(root: OwnedFd, clock: Clock, durability: Durability) -> Self {
-        Self { root, clock, durability, on_disk: [const { AtomicBool::new(false) }; SHARDS] }
+        let on_disk = [const { AtomicBool::new(false) }; SHARDS];
+        let kind = fstatfs(&root).map_or(0, |system| system.f_type as u32);
+        let in_memory = kind == IN_MEMORY;
+        let glances = AtomicBool::new(in_memory || LOCAL.contains(&kind));
+        let nameless = AtomicBool::new(true);
+        Self { root, clock, durability, in_memory, glances, nameless, on_disk }
     }
 
-    /// Puts what `write` writes into an empty file.
+    /// Puts the object of `len` bytes that `write` writes into an empty file.
     pub(crate) fn put(
         &self,
         key: &Key,
+        len: u64,
         options: &PutOptions,
-        write: impl FnOnce(&OwnedFd) -> Result<()>,
+        write: impl Fn(&OwnedFd) -> Result<()>,
+    ) -> Result<()> {
+        let shard = self.make_shard(Place::of(key).shard)?;
+        self.put_in(&shard, key, len, options, write)
+    }
+
+    /// The same if it waits for nothing, neither a disk nor a lock; `false`: it would have to.
+    pub(crate) fn put_at_once(
+        &self,
+        key: &Key,
+        len: u64,
+        options: &PutOptions,
+        write: impl Fn(&OwnedFd) -> Result<()>,
+    ) -> Result<bool> {
+        if !self.in_memory {
+            return Ok(false);
+        }
+        let mut shard = self.make_shard(Place::of(key).shard)?;
+        shard.patience = Duration::ZERO;
+        match self.put_in(&shard, key, len, options, write) {
+            Err(error) if error.kind() == ErrorKind::Timeout => Ok(false),
+            put => put.map(|()| true),
+        }
+    }
+
+    fn put_in(
+        &self,
+        shard: &Shard,
+        key: &Key,
+        len: u64,
+        options: &PutOptions,
+        write: impl Fn(&OwnedFd) -> Result<()>,
     ) -> Result<()> {
         let place = Place::of(key);
-        let shard = self.make_shard(place.shard)?;
-        let (temp, file) = shard.make_temp()?;
-        let put = (|| {
-            write(&file)?;
-            if let Some(ttl) = options.ttl {
-                object::expire(&file, Expiry::after(ttl, self.clock))?;
+        let put = |mut fresh: Fresh| {
+            let put = (|| {
+                write(&fresh.file)?;
+                if let Some(ttl) = options.ttl {
+                    object::expire(&fresh.file, Expiry::after(ttl, self.clock))?;
+                }
+                if self.durability != Durability::None {
+                    fdatasync(&fresh.file).map_err(failed("cannot sync the object"))?;
+                }
+                self.publish(shard, &mut fresh, &place, key, options.mode)
+            })();
+            put.inspect_err(|_| shard.discard(&fresh))
+        };
+        let small = len <= SMALL && place.dirs.is_empty() && self.nameless.load(Ordering::Relaxed);
+        let mut dirs = match small.then(|| shard.make_nameless()).transpose()?.flatten() {
+            Some(nameless) => put(nameless)?,
+            None => None,
+        };
+        if dirs.is_none() {
+            if small {
+                self.nameless.store(false, Ordering::Relaxed);
             }
-            if self.durability != Durability::None {
-                fdatasync(&file).map_err(failed("cannot sync the object"))?;
-            }
-            self.publish(&shard, &temp, &place, key, options.mode)
-        })();
-        let dirs = put.inspect_err(|_| shard.discard(&temp))?;
+            dirs = put(shard.make_temp()?)?;
+        }
         if self.durability == Durability::Power {
             // Not to be repeated: what the system once failed to write, it says the next time that it has written.
-            self.sync_names(place.shard, &shard, &dirs).map_err(|errno| {
+            self.sync_names(place.shard, shard, &dirs.unwrap_or_default()).map_err(|errno| {
                 Error::new(ErrorKind::Unexpected, "cannot sync the object's directories")
                     .with_source(errno)
                     .hint("the object is there, but may not outlive a loss of power")
@@ -76,37 +132,44 @@ impl Tree {
         Ok(())
     }
 
-    /// Gives the temp its name, in [`Mode::Create`] if no object has it, and gives the directories of a long key.
+    /// Gives the file its name, in [`Mode::Create`] if no object has it, and gives the directories of a long key.
+    /// `None` if a file without a name cannot be given one here.
     fn publish(
         &self,
         shard: &Shard,
-        temp: &str,
+        fresh: &mut Fresh,
         place: &Place,
         key: &Key,
         mode: Mode,
-    ) -> Result<Vec<OwnedFd>> {
+    ) -> Result<Option<Vec<OwnedFd>>> {
         let cannot = |errno| match errno {
             Errno::ISDIR => corrupt("a directory stands in the object's place"),
             errno => failed("cannot give the object its name")(errno),
         };
         shard.lock(FlockOperation::NonBlockingLockShared)?;
         let dirs = make_dirs(shard, place)?;
-        let dir = dirs.last().unwrap_or(&shard.0);
-        if mode == Mode::Overwrite {
-            return renameat(&shard.0, temp, dir, &place.leaf).map(|()| dirs).map_err(cannot);
-        }
-        match renameat_with(&shard.0, temp, dir, &place.leaf, RenameFlags::NOREPLACE) {
-            Ok(()) => return Ok(dirs),
+        let dir = dirs.last().unwrap_or(&shard.dir);
+        // A temp takes the name from whoever has it in one step, a file without a name in two.
+        let at_once = mode == Mode::Overwrite && fresh.temp.is_some();
+        let named = if at_once { Err(Errno::EXIST) } else { shard.name(fresh, dir, &place.leaf) };
+        match named {
+            Ok(()) => return Ok(Some(dirs)),
+            Err(Errno::EXIST) if mode == Mode::Overwrite => {
+                return shard.replace(fresh, dir, &place.leaf).map(|()| Some(dirs)).map_err(cannot);
+            }
             // Taken, or a file system that cannot do this: it is done below.
             Err(Errno::EXIST) if self.is_taken(place, key)? => {}
             Err(Errno::EXIST | Errno::INVAL | Errno::NOSYS) => {
                 // Nobody else gives or checks a name while we hold this lock.
                 shard.lock(FlockOperation::NonBlockingLockExclusive)?;
                 let dirs = make_dirs(shard, place)?;
-                let dir = dirs.last().unwrap_or(&shard.0);
+                let dir = dirs.last().unwrap_or(&shard.dir);
                 if !self.is_taken(place, key)? {
-                    return renameat(&shard.0, temp, dir, &place.leaf).map(|()| dirs).map_err(cannot);
+                    return shard.replace(fresh, dir, &place.leaf).map(|()| Some(dirs)).map_err(cannot);
                 }
+            }
+            Err(Errno::NOENT | Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP) if fresh.temp.is_none() => {
+                return Ok(None);
             }
             Err(errno) => return Err(cannot(errno)),
         }
@@ -123,8 +186,8 @@ impl Tree {
 
     /// Puts a new name, and those of the directories above it, on the disk.
     fn sync_names(&self, number: u8, shard: &Shard, dirs: &[OwnedFd]) -> rustix::io::Result<()> {
-        flock(&shard.0, FlockOperation::Unlock)?;
-        for dir in dirs.iter().rev().chain([&shard.0]) {
+        flock(&shard.dir, FlockOperation::Unlock)?;
+        for dir in dirs.iter().rev().chain([&shard.dir]) {
             fsync(dir)?;
         }
         let on_disk = &self.on_disk[usize::from(number)];
@@ -138,6 +201,30 @@ impl Tree {
     /// The object under `key`, opened.
     pub(crate) fn open(&self, key: &Key) -> Result<Option<Object>> {
         self.find(&Place::of(key), key, OFlags::RDONLY)
+    }
+
+    /// What the system has in memory of the object under `key`, all of it if `wanted` says so of its length; `None` if
+    /// that is not enough. Waits for no disk.
+    pub(crate) fn glance(&self, key: &Key, wanted: impl FnOnce(u64) -> bool) -> Result<Option<Glance>> {
+        if !self.glances.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        match Object::glance(&self.root, &Place::of(key).path(), key, self.in_memory, wanted) {
+            Ok(Glance::Missing) => self.check_root().map(|()| Some(Glance::Missing)),
+            Ok(Glance::All(expiry, _) | Glance::Part(Object { expiry, .. }))
+                if expiry.is_over(self.clock) =>
+            {
+                Ok(Some(Glance::Missing))
+            }
+            Ok(found) => Ok(Some(found)),
+            Err(errno) => {
+                // The system, or the file system, cannot do this.
+                if matches!(errno, Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) {
+                    self.glances.store(false, Ordering::Relaxed);
+                }
+                Ok(None)
+            }
+        }
     }
 
     /// The object, if it has not expired.
@@ -186,7 +273,7 @@ impl Tree {
         let Some(object) = self.find(&place, key, OFlags::RDONLY)? else { return Ok(None) };
         let buffer = object.buffer()?;
         let dirs = open_dirs(&shard, &place)?;
-        if !remove(dirs.last().unwrap_or(&shard.0), &place.leaf)? {
+        if !remove(dirs.last().unwrap_or(&shard.dir), &place.leaf)? {
             return Ok(None);
         }
         read_removed(&shard, &object, buffer, transfer).map(Some)
@@ -195,60 +282,14 @@ impl Tree {
     /// The shard's directory, `None` if there is none yet.
     pub(crate) fn shard(&self, shard: u8) -> Result<Option<Shard>> {
         match open_beneath(&self.root, &shard_name(shard), DIRECTORY) {
-            Ok(dir) => Ok(Some(Shard(dir))),
+            Ok(dir) => Ok(Some(Shard::new(dir))),
             Err(Errno::NOENT) => self.check_root().map(|()| None),
             Err(errno) => Err(failed("cannot open the shard's directory")(errno)),
         }
     }
 
     pub(crate) fn make_shard(&self, shard: u8) -> Result<Shard> {
-        open_or_make(&self.root, &shard_name(shard)).map(Shard)
-    }
-}
-
-impl Shard {
-    /// Waits for the lock, which every other holder keeps for a moment only. An operation that fails here has
-    /// changed nothing.
-    pub(crate) fn lock(&self, how: FlockOperation) -> Result<()> {
-        let start = Instant::now();
-        let mut pause = Duration::from_micros(20);
-        loop {
-            match flock(&self.0, how) {
-                Err(Errno::WOULDBLOCK | Errno::INTR) if start.elapsed() < LOCK_WAIT => {
-                    sleep(pause);
-                    pause = (pause * 2).min(Duration::from_millis(2));
-                }
-                Err(Errno::WOULDBLOCK) => {
-                    let why = "another process keeps a shard's directory locked; nothing was changed";
-                    return Err(Error::new(ErrorKind::Timeout, why)
-                        .transient()
-                        .hint("look for a stopped process that uses this store"));
-                }
-                locked => return locked.map_err(failed("cannot lock the shard's directory")),
-            }
-        }
-    }
-
-    pub(crate) fn unlock(&self) -> Result<()> {
-        flock(&self.0, FlockOperation::Unlock).map_err(failed("cannot unlock the shard's directory"))
-    }
-
-    /// A new file, locked as long as it is open.
-    fn make_temp(&self) -> Result<(String, OwnedFd)> {
-        let name = temp_name()?;
-        self.lock(FlockOperation::NonBlockingLockShared)?;
-        let file = open_beneath(&self.0, &name, OFlags::CREATE | OFlags::EXCL | OFlags::RDWR)
-            .map_err(failed("cannot make a file"))?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive)
-            .map_err(failed("cannot lock a new file"))
-            .and_then(|()| self.unlock())
-            .inspect_err(|_| self.discard(&name))?;
-        Ok((name, file))
-    }
-
-    /// Removes a temp. If that fails, it is the sweeper's.
-    fn discard(&self, temp: &str) {
-        let _ = unlinkat(&self.0, temp, AtFlags::empty());
+        open_or_make(&self.root, &shard_name(shard)).map(Shard::new)
     }
 }
 
@@ -288,22 +329,10 @@ fn dirs(
 ) -> Result<Vec<OwnedFd>> {
     let mut dirs = Vec::new();
     for name in &place.dirs {
-        let dir = open(dirs.last().unwrap_or(&shard.0), name)?;
+        let dir = open(dirs.last().unwrap_or(&shard.dir), name)?;
         dirs.push(dir);
     }
     Ok(dirs)
-}
-
-fn open_or_make(parent: &OwnedFd, name: &str) -> Result<OwnedFd> {
-    let open = || open_beneath(parent, name, DIRECTORY);
-    let opened = open().or_else(|errno| match errno {
-        Errno::NOENT => match mkdirat(parent, name, Permissions::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => open(),
-            Err(errno) => Err(errno),
-        },
-        errno => Err(errno),
-    });
-    opened.map_err(failed("cannot open or make a directory of the store"))
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub(crate) fn subscribe(tree: &Tree, key: &Key) -> Result<Watch> {
         Err(error) => return Err(error),
     };
     let name = if place.dirs.is_empty() { place.leaf.as_bytes() } else { b"" };
-    let subscription = hub().and_then(|hub| hub.subscribe(&shard.0, name));
+    let subscription = hub().and_then(|hub| hub.subscribe(&shard.dir, name));
     Ok(subscription.map_or_else(|_| Watch::never(), |subscription| Watch::new(wakes(subscription))))
 }
 
@@ -76,7 +76,9 @@ impl Hub {
         // The path leads to the open directory and to no other.
         let path = format!("/proc/self/fd/{}", directory.as_raw_fd());
         let mut by_directory = lock(&self.by_directory);
-        let events = WatchFlags::MOVED_TO | WatchFlags::MOVED_FROM | WatchFlags::DELETE | WatchFlags::ONLYDIR;
+        // A file comes by its first name or by a new one, and in both cases whole.
+        let comes = WatchFlags::CREATE | WatchFlags::MOVED_TO;
+        let events = comes | WatchFlags::MOVED_FROM | WatchFlags::DELETE | WatchFlags::ONLYDIR;
         let directory = add_watch(&self.inotify, path, events)?;
         let names = by_directory.entry(directory).or_default();
         let receiver = names.entry(name.into()).or_insert_with(|| watch::channel(()).0).subscribe();

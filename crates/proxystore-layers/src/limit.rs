@@ -88,23 +88,34 @@ impl Limit {
 }
 
 impl Policy for Limit {
-    async fn around<T: Reply>(&self, call: &Call<'_>, attempts: &dyn Attempts<T>) -> Result<T> {
+    async fn around<T: Reply, A: Attempts<T>>(&self, call: &Call<'_>, attempts: &A) -> Result<T> {
         // To close must not wait for those that it is to end.
-        if call.operation == Operation::Close {
-            return attempts.begin().await;
-        }
-        #[cfg(feature = "metrics")]
-        self.shared.seen.by(call);
-        let held = self.shared.enter(call.sends, self.patience).await?;
-        let asked = AtomicBool::new(held.share.is_some());
-        let seat =
-            Seat { shared: self.shared.clone(), patience: self.patience, asked, held: Mutex::new(held) };
-        let _within = call.transfer.within(Arc::new(seat));
+        let _within = match call.operation {
+            Operation::Close => None,
+            _ => {
+                #[cfg(feature = "metrics")]
+                self.shared.seen.by(call);
+                let held = match self.shared.enter_now(call.sends) {
+                    Some(held) => held,
+                    None => self.shared.enter(call.sends, self.patience).boxed().await?,
+                };
+                let asked = AtomicBool::new(held.share.is_some());
+                let (shared, held) = (self.shared.clone(), Mutex::new(held));
+                let seat = Seat { shared, patience: self.patience, asked, held };
+                Some(call.transfer.within(Arc::new(seat)))
+            }
+        };
         attempts.begin().await
     }
 }
 
 impl Shared {
+    /// The room of a small request, if there is some.
+    fn enter_now(&self, bytes: u64) -> Option<Held> {
+        let request = (bytes <= SMALL).then(|| self.requests.clone().try_acquire_owned().ok())??;
+        Some(Held { share: None, request: Some(request) })
+    }
+
     /// Waits for room for a request that moves this many bytes. The bytes first: who waits for them keeps no small
     /// request out.
     async fn enter(&self, bytes: u64, patience: Duration) -> Result<Held> {

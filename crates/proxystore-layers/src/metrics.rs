@@ -32,7 +32,7 @@ impl Default for Metrics {
 }
 
 impl Policy for Metrics {
-    async fn around<T: Reply>(&self, call: &Call<'_>, attempts: &dyn Attempts<T>) -> Result<T> {
+    async fn around<T: Reply, A: Attempts<T>>(&self, call: &Call<'_>, attempts: &A) -> Result<T> {
         let handles = self.operations[call.operation as usize].get_or_init(|| Handles::of(call));
         let mut running = Running::begin(handles);
         let result = attempts.begin().await;

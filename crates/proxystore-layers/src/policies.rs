@@ -54,7 +54,7 @@ impl Policies {
 }
 
 impl Policy for Policies {
-    async fn around<T: Reply>(&self, call: &Call<'_>, attempts: &dyn Attempts<T>) -> Result<T> {
+    async fn around<T: Reply, A: Attempts<T>>(&self, call: &Call<'_>, attempts: &A) -> Result<T> {
         let timed = Within::new(&self.timeout, call, attempts);
         let limited = Within::new(&self.limit, call, &timed);
         let tried = Within::new(&self.retry, call, &limited);

@@ -1,5 +1,6 @@
 //! Trying again, within reason.
 
+use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -43,8 +44,9 @@ impl Retry {
 }
 
 impl Policy for Retry {
-    async fn around<T: Reply>(&self, call: &Call<'_>, attempts: &dyn Attempts<T>) -> Result<T> {
-        let start = Instant::now();
+    async fn around<T: Reply, A: Attempts<T>>(&self, call: &Call<'_>, attempts: &A) -> Result<T> {
+        // Of the first attempt, once it turns out that it takes time or has failed.
+        let mut start = None;
         let limit = self.backoff.timeout;
         // Made when it is needed: it asks the operating system for randomness.
         let mut delays = None;
@@ -52,12 +54,15 @@ impl Policy for Retry {
         let mut number = 0;
         loop {
             number += 1;
-            let Some(result) = within(call, start, limit, &mut attempts.begin()).await else {
-                return Err(of_all(call.operation.cut_off(start.elapsed()), number, last.as_ref()));
-            };
+            let result = within(call, &mut start, limit, pin!(attempts.begin())).await.transpose();
             let error = match result {
-                Ok(reply) => return Ok(reply),
-                Err(error) => error,
+                Ok(Some(reply)) => return Ok(reply),
+                Ok(None) => None,
+                Err(error) => Some(error),
+            };
+            let start = *start.get_or_insert_with(Instant::now);
+            let Some(error) = error else {
+                return Err(of_all(call.operation.cut_off(start.elapsed()), number, last.as_ref()));
             };
             let delays = delays.get_or_insert_with(|| self.backoff.delays());
             let delay = delays.next().unwrap_or(self.backoff.max);

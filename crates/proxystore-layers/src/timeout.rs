@@ -1,12 +1,10 @@
 //! A deadline for each attempt.
 
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::Poll;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use proxystore_core::{Attempts, Call, Operation, Policy, Reply, Result, Transfer};
-use tokio::time::{Instant, timeout_at};
+use proxystore_core::{Attempts, Call, Operation, Policy, Reply, Result, Transfer, until};
+use tokio::time::Instant;
 
 /// Ends an attempt that takes too long: `base` (15 s), and the time that its bytes take at 8 MiB per second. If the
 /// connector has reported since that bytes move, or the call waits for room, it has as long again.
@@ -32,14 +30,17 @@ impl Timeout {
 }
 
 impl Policy for Timeout {
-    async fn around<T: Reply>(&self, call: &Call<'_>, attempts: &dyn Attempts<T>) -> Result<T> {
-        let began = Instant::now();
-        let (mut start, mut seen) = (began, call.transfer.progress());
-        let mut attempt = attempts.begin();
+    async fn around<T: Reply, A: Attempts<T>>(&self, call: &Call<'_>, attempts: &A) -> Result<T> {
+        // Known once it turns out that it takes time.
+        let mut start = None;
+        let mut began = None;
+        let mut seen = call.transfer.progress();
+        let mut attempt = pin!(attempts.begin());
         loop {
-            if let Some(result) = within(call, start, self.base, &mut attempt).await {
+            if let Some(result) = within(call, &mut start, self.base, attempt.as_mut()).await {
                 return result;
             }
+            let began = *began.get_or_insert(start.unwrap_or_else(Instant::now));
             let progress = call.transfer.progress();
             if progress == seen && !call.transfer.is_waiting() {
                 return Err(call
@@ -47,35 +48,21 @@ impl Policy for Timeout {
                     .cut_off(began.elapsed())
                     .hint("look at the backend, or raise the `timeout` policy of the store"));
             }
-            (start, seen) = (Instant::now(), progress);
+            (start, seen) = (Some(Instant::now()), progress);
         }
     }
 }
 
-/// Runs `attempt` until `base` and the time for the call's bytes have passed since `start`; `None`: they have. Clearing
-/// takes as long as there are objects.
+/// Runs `attempt` until `base` and the time for the call's bytes have passed since `start`, which is now unless it is
+/// known; `None`: they have. Clearing takes as long as there are objects.
 pub(crate) async fn within<T>(
     call: &Call<'_>,
-    start: Instant,
+    start: &mut Option<Instant>,
     base: Duration,
-    attempt: &mut (impl Future<Output = Result<T>> + Unpin),
+    attempt: Pin<&mut impl Future<Output = Result<T>>>,
 ) -> Option<Result<T>> {
-    // What is there at once needs no timer.
-    let first = poll_fn(|context| Poll::Ready(Pin::new(&mut *attempt).poll(context)));
-    if let Poll::Ready(result) = first.await {
-        return Some(result);
-    }
     if call.operation == Operation::Clear {
         return Some(attempt.await);
     }
-    loop {
-        let until = || start + base + Transfer::time_for(call.bytes());
-        let waited = until();
-        match timeout_at(waited, &mut *attempt).await {
-            Ok(result) => return Some(result),
-            // More bytes were announced meanwhile.
-            Err(_) if until() > waited => {}
-            Err(_) => return None,
-        }
-    }
+    until(attempt, || *start.get_or_insert_with(Instant::now) + base + Transfer::time_for(call.bytes())).await
 }

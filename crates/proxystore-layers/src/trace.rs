@@ -14,7 +14,7 @@ use tracing::{Instrument, Span};
 pub struct Trace {}
 
 impl Policy for Trace {
-    async fn around<T: Reply>(&self, call: &Call<'_>, attempts: &dyn Attempts<T>) -> Result<T> {
+    async fn around<T: Reply, A: Attempts<T>>(&self, call: &Call<'_>, attempts: &A) -> Result<T> {
         let span = tracing::debug_span!(
             target: "proxystore",
             "proxystore.call",
@@ -29,7 +29,8 @@ impl Policy for Trace {
             return attempts.begin().await;
         }
         let mut outcome = Outcome { span: &span, word: "dropped" };
-        let result = attempts.begin().instrument(span.clone()).await;
+        // Boxed, so that calls without a span need no room for it.
+        let result = Box::pin(attempts.begin()).instrument(span.clone()).await;
         match &result {
             Ok(reply) => {
                 span.record("bytes", call.sends + reply.bytes());

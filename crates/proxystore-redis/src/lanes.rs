@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
-use proxystore_core::{Result, Transfer};
+use proxystore_core::{Result, Transfer, until};
 use redis::{RedisResult, Value};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -189,15 +189,17 @@ async fn run(lane: Lane<'_>, request: &Request, effect: Effect, timeout: Duratio
     // Whether the server may have seen the request in the attempt before.
     let mut sent = false;
     loop {
-        let mut held = match timeout_at(deadline, lane.hold()).await {
-            Ok(Ok(held)) => held,
-            Ok(Err(error)) if sent && effect != Effect::Read => return Err(error::unsettled(&error)),
-            Ok(Err(error)) => return Err(error),
-            Err(_) => return Err(error::late(effect, sent, began.elapsed())),
+        let held = until(pin!(lane.hold()), || deadline).await;
+        let mut held = match held {
+            Some(Ok(held)) => held,
+            Some(Err(error)) if sent && effect != Effect::Read => return Err(error::unsettled(&error)),
+            Some(Err(error)) => return Err(error),
+            None => return Err(error::late(effect, sent, began.elapsed())),
         };
         let asked = Instant::now();
-        let error = match timeout_at(deadline, held.send(request, effect)).await {
-            Ok(Ok(answers)) => {
+        let answered = until(pin!(held.send(request, effect)), || deadline).await;
+        let error = match answered {
+            Some(Ok(answers)) => {
                 if answers.iter().any(is_demoted) {
                     held.retire();
                 } else {
@@ -205,8 +207,8 @@ async fn run(lane: Lane<'_>, request: &Request, effect: Effect, timeout: Duratio
                 }
                 return Ok(answers);
             }
-            Ok(Err(error)) => error,
-            Err(_) => {
+            Some(Err(error)) => error,
+            None => {
                 lane.silent(asked);
                 return Err(error::late(effect, true, began.elapsed()));
             }

@@ -102,7 +102,7 @@ impl Store {
             self.recorder().loaded(true);
             results[i] = match payload {
                 Ok(Some(payload)) => {
-                    let decoded = self.decode::<T, C>(key, payload).await;
+                    let decoded = self.decode::<T, C>(key, payload, Instant::now()).await;
                     decoded.and_then(|(target, _)| Self::downcast(Some(target)))
                 }
                 Ok(None) => Ok(None),

@@ -6,7 +6,9 @@
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::future::Future;
+use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -17,10 +19,12 @@ use tokio::time::{Instant, timeout_at};
 
 use self::flight::Fate;
 pub(crate) use self::flight::Flight;
+use self::quick::Quick;
 #[cfg(feature = "metrics")]
 use crate::metrics::facade::Held;
 
 mod flight;
+mod quick;
 
 /// A target of any type.
 pub(crate) type AnyTarget = Arc<dyn Any + Send + Sync>;
@@ -29,13 +33,20 @@ pub(crate) type AnyTarget = Arc<dyn Any + Send + Sync>;
 pub(crate) type Loaded = Result<Option<(AnyTarget, u64)>>;
 
 /// An object as a type in a codec: what a cached value may be used for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Slot {
     pub(crate) key: Key,
     pub(crate) type_id: TypeId,
     pub(crate) codec: u8,
     /// Of a future: whoever waits for it joins those who wait, and nobody else does.
     pub(crate) waits: bool,
+}
+
+/// By the key alone: of most objects there is one slot at most.
+impl Hash for Slot {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+    }
 }
 
 /// What a load lets those know who wait for it, while it is under way.
@@ -99,7 +110,7 @@ pub(crate) struct Cache {
     objects: u64,
     bytes: u64,
     targets: moka::sync::Cache<Key, Cached>,
-    flights: Mutex<HashMap<Slot, Boarding>>,
+    flights: Mutex<HashMap<Slot, Boarding, Quick>>,
     /// Counts calls and flights, to tell which began first.
     clock: AtomicU64,
     #[cfg(feature = "metrics")]
@@ -159,7 +170,9 @@ impl Cache {
             }
             other
         });
-        self.targets.invalidate(key);
+        if !self.is_off() {
+            self.targets.invalidate(key);
+        }
     }
 
     pub(crate) fn clear(&self) {
@@ -174,21 +187,22 @@ impl Cache {
 
     /// The target of `slot`, loaded by `load` if no load of it is under way. A load may take `time`, and as long as its
     /// bytes take; one whose runtime stands still is left behind.
-    pub(crate) async fn load<L, F>(
+    pub(crate) async fn load<L, B, F>(
         self: &Arc<Self>,
-        slot: Slot,
+        slot: &Slot,
         time: Duration,
         load: L,
     ) -> Result<Option<AnyTarget>>
     where
-        L: Fn() -> (Transfer, F),
+        L: Fn() -> (Transfer, B),
+        B: FnOnce() -> F + Send + 'static,
         F: Future<Output = Loaded> + Send + 'static,
     {
         let asked = self.now();
         let mut late = false;
         // A flight may be lost with the runtime that carried it, and absence may be older than the question.
         for _ in 0..3 {
-            let flight = match self.join(&slot, &load)? {
+            let flight = match self.join(slot, &load)? {
                 Joined::Cached(target) => return Ok(Some(target)),
                 Joined::Flight(flight) => flight,
             };
@@ -210,7 +224,7 @@ impl Cache {
     /// `None` if it is there and nothing was loaded.
     ///
     /// At the deadline `late` says what went wrong, unless the last attempt has.
-    pub(crate) async fn wait<L, F>(
+    pub(crate) async fn wait<L, B, F>(
         self: &Arc<Self>,
         slot: Slot,
         deadline: Instant,
@@ -218,7 +232,8 @@ impl Cache {
         wait: L,
     ) -> Result<Option<AnyTarget>>
     where
-        L: Fn() -> (News, F),
+        L: Fn() -> (News, B),
+        B: FnOnce() -> F + Send + 'static,
         F: Future<Output = Loaded> + Send + 'static,
     {
         // It may be lost with the runtime that carried it.
@@ -238,16 +253,21 @@ impl Cache {
         Err(lost())
     }
 
-    fn join<L, N, F>(self: &Arc<Self>, slot: &Slot, load: &L) -> Result<Joined>
+    fn join<L, N, B, F>(self: &Arc<Self>, slot: &Slot, load: &L) -> Result<Joined>
     where
-        L: Fn() -> (N, F),
+        L: Fn() -> (N, B),
         N: Into<News>,
+        B: FnOnce() -> F + Send + 'static,
         F: Future<Output = Loaded> + Send + 'static,
     {
         // Dropped after the lock, which the last handle takes.
         let known;
         let mut flights = self.flights();
-        known = flights.get(slot).and_then(|boarding| boarding.flight.upgrade());
+        let place = flights.entry(slot.clone());
+        known = match &place {
+            Entry::Occupied(boarding) => boarding.get().flight.upgrade(),
+            Entry::Vacant(_) => None,
+        };
         if let Some(flight) = &known
             && !flight.is_lost()
         {
@@ -261,9 +281,12 @@ impl Cache {
         let (news, load) = load();
         let flight = Flight::begin(self, Some(slot), news.into(), load)?;
         let boarding = Boarding { flight: Arc::downgrade(&flight), fate: flight.fate.clone() };
-        if let Some(replaced) = flights.insert(slot.clone(), boarding) {
+        match place {
             // Nobody waits for it any more, but it may be about to land.
-            replaced.fate.stale.store(true, Ordering::Relaxed);
+            Entry::Occupied(mut place) => place.insert(boarding).fate.stale.store(true, Ordering::Relaxed),
+            Entry::Vacant(place) => {
+                place.insert(boarding);
+            }
         }
         Ok(Joined::Flight(flight))
     }
@@ -320,7 +343,7 @@ impl Cache {
         self.clock.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn flights(&self) -> MutexGuard<'_, HashMap<Slot, Boarding>> {
+    fn flights(&self) -> MutexGuard<'_, HashMap<Slot, Boarding, Quick>> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -19,7 +19,7 @@
 
 use bytes::Bytes;
 use proxystore_core::{Draft, Error, ErrorKind, FileSource, Id, Key, Payload, Result};
-use twox_hash::xxhash3_128::Hasher;
+use twox_hash::xxhash3_128::{DEFAULT_SECRET_LENGTH, RawHasher, SecretBuffer};
 
 use crate::schema::Fingerprint;
 
@@ -61,7 +61,8 @@ fn seal_as(flags: u8, header: &Header, key: &Key, body: Bytes) -> Payload {
     let mut bytes = unsigned(flags, header, body.len() as u64);
     let digest = Digest::of(&bytes, key).with(&body);
     bytes[DIGESTED..DIGESTED + 16].copy_from_slice(&digest);
-    Payload::new(Bytes::copy_from_slice(&bytes), body)
+    // One piece of memory, however often it is cloned.
+    Payload::new(Bytes::from_owner(bytes), body)
 }
 
 /// The header of a body that is in a file. Blocks.
@@ -73,7 +74,7 @@ pub(crate) fn seal_file(header: &Header, key: &Key, source: &FileSource) -> Resu
         Ok(())
     })?;
     bytes[DIGESTED..DIGESTED + 16].copy_from_slice(&digest.done());
-    Ok(Bytes::copy_from_slice(&bytes))
+    Ok(Bytes::from_owner(bytes))
 }
 
 /// The header without its digest.
@@ -113,10 +114,12 @@ fn check(
 ) -> Result<Header> {
     let corrupt = |why: &str| corrupt(key, why);
     let header: &[u8; HEADER_LEN] = header.try_into().map_err(|_| corrupt(SHORT))?;
+    let ([_, fingerprint, nonce, digest, rest], _) = header.as_chunks::<16>() else {
+        return Err(corrupt(SHORT));
+    };
     if &header[..4] != MAGIC {
         return Err(corrupt("were not written by proxystore"));
     }
-    let field = |at: usize| -> [u8; 16] { std::array::from_fn(|i| header[at + i]) };
     let digest_of = |header: &[u8; HEADER_LEN]| {
         let mut digest = Digest::of(header, key);
         let read = each(&mut |body| {
@@ -130,7 +133,7 @@ fn check(
         for flags in [0, FAILURE] {
             let mut ours = *header;
             [ours[4], ours[6], ours[7]] = [VERSION, flags, DIGEST_XXH3];
-            if field(48) == digest_of(&ours)? {
+            if *digest == digest_of(&ours)? {
                 return Err(corrupt("do not match their digest"));
             }
         }
@@ -145,7 +148,7 @@ fn check(
     if told != length {
         return Err(corrupt(&format!("are torn: {length} of {told} bytes are there")));
     }
-    if field(48) != digest_of(header)? || header[64..].iter().any(|byte| *byte != 0) {
+    if *digest != digest_of(header)? || *rest != [0; 16] {
         return Err(corrupt("do not match their digest"));
     }
     if header[6] & FAILURE != 0 {
@@ -156,8 +159,8 @@ fn check(
         })?;
         return Err(failure(&reason).with("key", key));
     }
-    let fingerprint = Some(field(16)).filter(|bytes| *bytes != [0; 16]).map(Fingerprint::from_bytes);
-    Ok(Header { codec: header[5], fingerprint, nonce: Id::from_bytes(field(32)) })
+    let fingerprint = Some(*fingerprint).filter(|bytes| *bytes != [0; 16]).map(Fingerprint::from_bytes);
+    Ok(Header { codec: header[5], fingerprint, nonce: Id::from_bytes(*nonce) })
 }
 
 const SHORT: &str = "are shorter than a header";
@@ -174,11 +177,12 @@ fn failure(reason: &[u8]) -> Error {
 }
 
 /// The digest over what it covers of a header, the key, and a body that may come in pieces.
-struct Digest(Hasher);
+struct Digest(RawHasher<&'static [u8; DEFAULT_SECRET_LENGTH]>);
 
 impl Digest {
     fn of(header: &[u8; HEADER_LEN], key: &Key) -> Self {
-        let mut hasher = Hasher::new();
+        // The usual hasher has a copy of its secret.
+        let mut hasher = RawHasher::new(SecretBuffer::default());
         hasher.write(&header[..DIGESTED]);
         hasher.write(key.as_str().as_bytes());
         Self(hasher)

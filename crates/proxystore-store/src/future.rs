@@ -191,7 +191,9 @@ impl<T, C> StoreFuture<T, C> {
             }
             put => {
                 put?;
-                self.finish(None);
+                let _settled = Settled(self);
+                // Who waits on this thread goes first: to finish wakes another one.
+                tokio::task::yield_now().await;
                 Ok(())
             }
         }
@@ -236,6 +238,15 @@ impl<T, C> StoreFuture<T, C> {
         let _ = background::finish(async {
             let _ = tokio::time::timeout(ATTEMPT, end).await;
         });
+    }
+}
+
+/// Its value is there. When this is dropped, it lets go of the setter.
+struct Settled<'a, T, C>(&'a StoreFuture<T, C>);
+
+impl<T, C> Drop for Settled<'_, T, C> {
+    fn drop(&mut self) {
+        self.0.finish(None);
     }
 }
 

@@ -23,15 +23,6 @@ impl Store {
     pub fn get<'a, T>(&'a self, key: &'a Key) -> Get<'a, T> {
         Get { store: self, key, target: PhantomData }
     }
-
-    /// The target if it is in the cache.
-    fn hit<T: Send + Sync + 'static, C: Codec<T>>(&self, key: &Key) -> Result<Option<Arc<T>>> {
-        let start = Instant::now();
-        match self.cached::<T, C>(key) {
-            Ok(Err(_)) => Ok(None),
-            found => self.done(Timer::Get, start, "get", Some(key), found.map(Result::ok)),
-        }
-    }
 }
 
 /// See [`Store::get`].
@@ -71,17 +62,23 @@ impl<T: Send + Sync + 'static, C: Codec<T>> Future for Getting<'_, T, C> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Get { store, key, .. } = self.get;
-        // What is traced has a span from the beginning.
-        if self.load.is_none() && !trace::is_on() {
-            let hit = store.hit::<T, C>(key);
-            if !matches!(hit, Ok(None)) {
-                return Poll::Ready(hit);
-            }
+        if self.load.is_none() {
+            // What is traced has a span from the beginning.
+            let load: Answer<'_, _> = if trace::is_on() {
+                Box::pin(spanned!("proxystore.get", store.name(), Some(key), store.load::<T, C>(key)))
+            } else {
+                let start = Instant::now();
+                match store.cached::<T, C>(key) {
+                    Ok(Err(slot)) => Box::pin(store.load_into::<T, C>(slot, start)),
+                    found => {
+                        let found = found.map(Result::ok);
+                        return Poll::Ready(store.done(Timer::Get, start, "get", Some(key), found));
+                    }
+                }
+            };
+            self.load = Some(load);
         }
-        let load = || -> Answer<'_, _> {
-            Box::pin(spanned!("proxystore.get", store.name(), Some(key), store.load::<T, C>(key)))
-        };
-        self.load.get_or_insert_with(load).as_mut().poll(context)
+        self.load.as_mut().map_or(Poll::Pending, |load| load.as_mut().poll(context))
     }
 }
 

@@ -22,23 +22,28 @@ impl Store {
         C: Codec<T>,
     {
         let start = Instant::now();
-        let found = match self.cached::<T, C>(key)? {
-            Ok(target) => Ok(Some(target)),
-            Err(slot) => {
-                self.recorder().count(Counter::CacheMisses);
-                let (store, key) = (self.clone(), key.clone());
-                let begun = AtomicBool::new(false);
-                let fetch = || {
-                    begun.store(true, Ordering::Relaxed);
-                    let (store, key, transfer) = (store.clone(), key.clone(), store.transfer());
-                    (transfer.clone(), async move { store.fetch::<T, C>(&key, &transfer).await })
-                };
-                let loaded = self.cache().load(slot, self.timeout(), fetch).await;
-                self.recorder().loaded(begun.into_inner());
-                loaded.and_then(Self::downcast)
-            }
+        match self.cached::<T, C>(key)? {
+            Ok(target) => self.done(Timer::Get, start, "get", Some(key), Ok(Some(target))),
+            Err(slot) => self.load_into::<T, C>(slot, start).await,
+        }
+    }
+
+    /// The target of a slot that is empty, by one load for all who ask.
+    pub(crate) async fn load_into<T, C>(&self, slot: Slot, start: Instant) -> Result<Option<Arc<T>>>
+    where
+        T: Send + Sync + 'static,
+        C: Codec<T>,
+    {
+        self.recorder().count(Counter::CacheMisses);
+        let begun = AtomicBool::new(false);
+        let fetch = || {
+            begun.store(true, Ordering::Relaxed);
+            let (store, key, transfer) = (self.clone(), slot.key.clone(), self.transfer());
+            (transfer.clone(), move || async move { store.fetch::<T, C>(&key, &transfer).await })
         };
-        self.done(Timer::Get, start, "get", Some(key), found)
+        let loaded = self.cache().load(&slot, self.timeout(), fetch).await;
+        self.recorder().loaded(begun.into_inner());
+        self.done(Timer::Get, start, "get", Some(&slot.key), loaded.and_then(Self::downcast))
     }
 
     /// The target if it is in the cache, or else the slot where it belongs.
@@ -72,18 +77,18 @@ impl Store {
         let start = Instant::now();
         let get = self.connector_open()?.get(key);
         let payload = self.limited(Operation::Get, 0, transfer, get).await?;
-        self.recorder().time(Timer::GetConnector, start);
+        let start = self.recorder().time(Timer::GetConnector, start);
         let Some(payload) = payload else { return Ok(None) };
         // Who waits gives it the time to decode them, too.
         transfer.moved(payload.len() as u64);
-        self.decode::<T, C>(key, payload).await.map(Some)
+        self.decode::<T, C>(key, payload, start).await.map(Some)
     }
 
     /// Starts to take the object out of the store: exactly one of all who try gets it. An object that turns out to be
     /// of another type is put back.
     pub(crate) fn take_alone<T: Send + Sync + 'static, C: Codec<T>>(&self, key: &Key) -> Result<Arc<Flight>> {
         let (store, key, transfer) = (self.clone(), key.clone(), self.transfer());
-        Flight::alone(self.cache(), transfer.clone(), async move {
+        Flight::alone(self.cache(), transfer.clone(), move || async move {
             let connector = store.connector_open()?;
             let _forgets = Forget::new(store.cache(), std::slice::from_ref(&key));
             if !connector.info().capabilities.take {
@@ -95,7 +100,7 @@ impl Store {
             let taken = store.limited(Operation::Take, 0, &transfer, connector.take(&key)).await?;
             let Some(payload) = taken else { return Ok(None) };
             transfer.moved(payload.len() as u64);
-            match store.decode::<T, C>(&key, payload.clone()).await {
+            match store.decode::<T, C>(&key, payload.clone(), Instant::now()).await {
                 Ok(target) => Ok(Some(target)),
                 Err(error) => {
                     let options = PutOptions { mode: Mode::Create, ..PutOptions::default() };
@@ -110,26 +115,36 @@ impl Store {
         })
     }
 
-    /// Checks the header and decodes the body. Large ones are decoded where they keep nobody waiting.
-    pub(crate) async fn decode<T, C>(&self, key: &Key, payload: Payload) -> Result<(AnyTarget, u64)>
+    /// Checks the header and decodes the body. Large ones are decoded where they keep nobody waiting. It began at `start`.
+    pub(crate) async fn decode<T, C>(
+        &self,
+        key: &Key,
+        payload: Payload,
+        start: Instant,
+    ) -> Result<(AnyTarget, u64)>
     where
         T: Send + Sync + 'static,
         C: Codec<T>,
     {
-        let start = Instant::now();
         let length = payload.len().saturating_sub(envelope::HEADER_LEN) as u64;
         self.check_length(length)?;
-        let key = key.clone();
-        let decoded = rt::beside(payload.len(), move || {
-            let open = AssertUnwindSafe(|| open::<T, C>(&key, payload));
-            let panicked = |_| Err(Error::new(ErrorKind::Codec, "the type's own decoding panicked"));
-            catch_unwind(open).unwrap_or_else(panicked)
-        });
-        let decoded = decoded.await?;
+        let decoded = if rt::is_large(payload.len()) {
+            let key = key.clone();
+            rt::apart(move || guarded::<T, C>(&key, payload)).await
+        } else {
+            guarded::<T, C>(key, payload)
+        };
+        let decoded = decoded?;
         self.recorder().time(Timer::GetDeserialize, start);
         self.recorder().set(Attribute::GetSize, length);
         Ok((Arc::new(decoded), length))
     }
+}
+
+/// [`open`], of a type whose decoding may panic.
+fn guarded<T, C: Codec<T>>(key: &Key, payload: Payload) -> Result<T> {
+    let panicked = |_| Err(Error::new(ErrorKind::Codec, "the type's own decoding panicked"));
+    catch_unwind(AssertUnwindSafe(|| open::<T, C>(key, payload))).unwrap_or_else(panicked)
 }
 
 /// The value in an object's bytes, if they are of this type and codec.

@@ -77,7 +77,6 @@ const SUB_BUCKETS: usize = 8;
 const BUCKETS: usize = SUB_BUCKETS * 62;
 
 struct Times {
-    count: AtomicU64,
     nanos: AtomicU64,
     min: AtomicU64,
     max: AtomicU64,
@@ -109,7 +108,6 @@ impl Recorder {
         let zero = || AtomicU64::new(0);
         Self {
             times: std::array::from_fn(|_| Times {
-                count: zero(),
                 nanos: zero(),
                 min: AtomicU64::new(u64::MAX),
                 max: zero(),
@@ -125,16 +123,22 @@ impl Recorder {
         }
     }
 
-    /// Records that `timer` took from `start` until now.
-    pub(crate) fn time(&self, timer: Timer, start: Instant) {
-        let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    /// Records that `timer` took from `start` until now, and gives now: to read the clock costs, too.
+    pub(crate) fn time(&self, timer: Timer, start: Instant) -> Instant {
+        let now = Instant::now();
+        let nanos = u64::try_from((now - start).as_nanos()).unwrap_or(u64::MAX);
         let times = &self.times[timer as usize];
         times.nanos.fetch_add(nanos, Ordering::Relaxed);
-        times.min.fetch_min(nanos, Ordering::Relaxed);
-        times.max.fetch_max(nanos, Ordering::Relaxed);
+        // Rare, once some have been seen: nobody is kept from the line meanwhile.
+        if nanos < times.min.load(Ordering::Relaxed) {
+            times.min.fetch_min(nanos, Ordering::Relaxed);
+        }
+        if nanos > times.max.load(Ordering::Relaxed) {
+            times.max.fetch_max(nanos, Ordering::Relaxed);
+        }
         times.last.store(nanos, Ordering::Relaxed);
         times.buckets[bucket(nanos)].fetch_add(1, Ordering::Relaxed);
-        times.count.fetch_add(1, Ordering::Relaxed);
+        now
     }
 
     pub(crate) fn count(&self, counter: Counter) {

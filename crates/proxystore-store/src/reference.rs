@@ -22,6 +22,7 @@
 //!
 //! Human-readable formats carry a map with the same content.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use proxystore_core::{Error, ErrorKind, Id, Key, Result, Uri};
@@ -63,7 +64,7 @@ pub(crate) struct Identity(pub(crate) [u8; 8]);
 impl Identity {
     /// The identity of a store at this canonical URI.
     pub(crate) fn of(uri: &Uri) -> Self {
-        Self(xxh3_64(uri.public().to_string().as_bytes()).to_le_bytes())
+        Self(xxh3_64(uri.public_text().as_bytes()).to_le_bytes())
     }
 }
 
@@ -214,8 +215,8 @@ impl Reference {
 const ILLEGAL_TRACEPARENT: &str = "its traceparent is not legal";
 
 /// The URI as it travels: without credentials, but for a signature.
-fn text_of(uri: &Uri) -> String {
-    uri.expose_signed().map_or_else(|| uri.public().to_string(), |text| text.expose().into())
+fn text_of(uri: &Uri) -> Cow<'_, str> {
+    uri.expose_signed().map_or_else(|| uri.public_text().into(), |text| text.expose().to_owned().into())
 }
 
 /// The URI of a reference: canonical, and without credentials, but for a signature.
@@ -333,7 +334,7 @@ pub(crate) fn unhex<const N: usize>(text: &str) -> Result<[u8; N], &'static str>
 impl From<&Reference> for Readable {
     fn from(reference: &Reference) -> Self {
         let (uri, identity) = match &reference.spec {
-            Spec::Uri(uri) => (Some(text_of(uri)), None),
+            Spec::Uri(uri) => (Some(text_of(uri).into_owned()), None),
             Spec::Name(identity) => (None, Some(hex(&identity.0))),
         };
         Self {

@@ -2,22 +2,18 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
-use proxystore_core::{Error, ErrorKind, Operation, Result, Transfer};
+use proxystore_core::{Error, ErrorKind, Operation, Result, Transfer, until};
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 /// From this size on, objects are worked on where they keep nobody waiting.
 const LARGE: usize = 2 << 20;
 
-/// Runs `work` on an object of `size` bytes; where it may keep a thread busy if that is large.
-pub(crate) async fn beside<T: Send + 'static>(
-    size: usize,
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    if size < LARGE { work() } else { apart(work).await }
+/// Whether work on an object of `size` bytes is to be done [`apart`].
+pub(crate) fn is_large(size: usize) -> bool {
+    size >= LARGE
 }
 
 /// Runs `work` where it may block. It runs to its end also when the future is dropped. `Unsupported` outside a runtime.
@@ -30,7 +26,7 @@ pub(crate) async fn apart<T: Send + 'static>(work: impl FnOnce() -> Result<T> + 
 }
 
 /// Ends `future` after `base` and the time that its bytes take: those that go out, or those that turn out to come in.
-/// Dropping the future drops the operation. `Unsupported` outside a runtime.
+/// Dropping the future drops the operation. `Unsupported` outside a runtime, unless the result is there at once.
 pub(crate) async fn deadline<T>(
     operation: Operation,
     base: Duration,
@@ -38,24 +34,25 @@ pub(crate) async fn deadline<T>(
     transfer: &Transfer,
     future: impl Future<Output = Result<T>>,
 ) -> Result<T> {
-    runtime()?;
     let mut future = pin!(future);
-    // What is there at once needs no timer.
-    if let Poll::Ready(result) = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await {
-        return result;
-    }
-    let start = Instant::now();
-    let until = || start + base + Transfer::time_for(sends.max(transfer.size()));
-    loop {
-        let waited = until();
-        match timeout_at(waited, &mut future).await {
-            Ok(result) => return result,
-            Err(_) if until() > waited => {}
-            Err(_) => {
-                return Err(operation
-                    .cut_off(start.elapsed())
-                    .hint("try again, or set a longer `timeout` where the store is opened"));
-            }
+    let mut waits = false;
+    let future = pin!(poll_fn(|context| {
+        let polled = future.as_mut().poll(context);
+        if polled.is_pending() && !std::mem::replace(&mut waits, true) {
+            runtime()?;
+        }
+        polled
+    }));
+    let mut start = None;
+    let end =
+        || *start.get_or_insert_with(Instant::now) + base + Transfer::time_for(sends.max(transfer.size()));
+    match until(future, end).await {
+        Some(result) => result,
+        None => {
+            let after = start.map_or(base, |start| start.elapsed());
+            Err(operation
+                .cut_off(after)
+                .hint("try again, or set a longer `timeout` where the store is opened"))
         }
     }
 }

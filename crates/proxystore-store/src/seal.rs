@@ -1,5 +1,6 @@
 //! From a value to its key: the codec, the header, the connector. For the way back see `load`.
 
+use std::iter::once_with;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -55,8 +56,12 @@ impl Store {
         let length = body.len() as u64;
         self.check_length(length)?;
         let header = Header { codec, fingerprint, nonce: Id::random()? };
-        let place = key.clone();
-        let payload = rt::beside(body.len(), move || Ok(envelope::seal(&header, &place, body))).await?;
+        let payload = if rt::is_large(body.len()) {
+            let key = key.clone();
+            rt::apart(move || Ok(envelope::seal(&header, &key, body))).await?
+        } else {
+            envelope::seal(&header, &key, body)
+        };
         Ok(Sealed { payload, key, length })
     }
 
@@ -91,7 +96,7 @@ impl Store {
         put: impl Future<Output = Result<()>>,
     ) -> Result<()> {
         let start = Instant::now();
-        let attaching = how.attach(self, [key.clone()])?;
+        let attaching = how.attach(self, once_with(|| key.clone()))?;
         put.await.map_err(|error| error.with("key", key))?;
         how.finish(attaching).map_err(|error| error.with("key", key))?;
         self.recorder().time(Timer::PutConnector, start);
@@ -104,7 +109,7 @@ impl Store {
         let result = match self.seal::<T, C>(value, &how.options).await {
             Ok(sealed) => {
                 let key = sealed.key.clone();
-                spanned!("proxystore.put", self.name(), Some(&key), self.put_sealed(sealed, how)).await
+                in_span!("proxystore.put", self.name(), Some(&key), self.put_sealed(sealed, how))
             }
             Err(error) => Err(error),
         };

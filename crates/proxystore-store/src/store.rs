@@ -164,7 +164,7 @@ impl Store {
     pub async fn exists(&self, key: &Key) -> Result<bool> {
         let start = Instant::now();
         let exists = self.call(Operation::Exists, 0, |connector| connector.exists(key));
-        let result = spanned!("proxystore.exists", self.name(), Some(key), exists).await;
+        let result = in_span!("proxystore.exists", self.name(), Some(key), exists);
         self.done(Timer::Exists, start, "exists", Some(key), result)
     }
 
@@ -175,7 +175,7 @@ impl Store {
         let result = {
             let _forgets = Forget::new(&self.0.cache, std::slice::from_ref(key));
             let evict = self.call(Operation::Evict, 0, |connector| connector.evict(key));
-            spanned!("proxystore.evict", self.name(), Some(key), evict).await
+            in_span!("proxystore.evict", self.name(), Some(key), evict)
         };
         self.done(Timer::Evict, start, "evict", Some(key), result)
     }

@@ -22,6 +22,24 @@ macro_rules! spanned {
     }};
 }
 
+/// The same, awaited here. A future that nobody sees is moved once less, and boxed only in a span that somebody sees.
+macro_rules! in_span {
+    ($name:literal, $store:expr, $key:expr, $future:expr) => {{
+        let future = $future;
+        #[cfg(feature = "tracing")]
+        if crate::trace::is_on() {
+            spanned!($name, $store, $key, Box::pin(future)).await
+        } else {
+            future.await
+        }
+        #[cfg(not(feature = "tracing"))]
+        {
+            let _: Option<&proxystore_core::Key> = $key;
+            future.await
+        }
+    }};
+}
+
 /// Whether anybody sees the spans.
 pub(crate) fn is_on() -> bool {
     #[cfg(feature = "tracing")]

@@ -5,6 +5,7 @@ use std::fs;
 
 use crate::bench::data::Report;
 use crate::bench::{folder, goals};
+use crate::provide;
 use crate::sh::{Result, cargo, read, root, run};
 
 /// What the counts have been, by name.
@@ -20,12 +21,14 @@ type Counts = BTreeMap<String, f64>;
 
 /// Counts anew.
 pub(crate) fn measure() -> Result<Report> {
+    provide::redis()?;
     run(&mut cargo(&["bench", "--package", "proxystore-benches", "--bench", "counts"]))?;
     Report::read(&folder().join("counts.json"))
 }
 
 /// Counts, and compares; or records the counts as they are now.
 pub(crate) fn run_all(bless: bool) -> Result {
+    provide::valgrind()?;
     let report = measure()?;
     let firm = report.figures.iter().filter(|figure| FIRM.contains(&figure.place.as_str()));
     let now: Counts = firm.map(|figure| (figure.name(), rounded(figure.ours.median))).collect();

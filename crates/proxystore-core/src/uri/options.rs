@@ -10,11 +10,11 @@ impl Uri {
     ///
     /// Errors with `Config` on an unknown one; the message suggests the nearest name and lists them all.
     pub fn options<'a>(&'a self, valid: &[&str]) -> Result<Options<'a>> {
-        for name in self.options.keys() {
-            if !valid.contains(&name.as_str()) {
+        for (name, _) in self.option_pairs() {
+            if !valid.contains(&name) {
                 let nearest = valid.iter().map(|v| (distance(name, v), v)).filter(|(d, _)| *d <= 2).min();
                 let mut error =
-                    Error::new(ErrorKind::Config, format!("`{}://` has no option `{name}`", self.scheme))
+                    Error::new(ErrorKind::Config, format!("`{}://` has no option `{name}`", self.scheme()))
                         .with("uri", self.without_options());
                 error = match (nearest, valid) {
                     (_, []) => error.hint("this scheme takes no options"),

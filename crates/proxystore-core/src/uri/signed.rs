@@ -1,7 +1,5 @@
 //! Addresses on the web that hold a signature: the one secret that may travel in a reference.
 
-use std::fmt::Write as _;
-
 use super::encode;
 use crate::{Secret, Uri};
 
@@ -29,10 +27,9 @@ impl Uri {
     /// The canonical text of an address that [is signed](Self::is_signed), with its signature.
     pub fn expose_signed(&self) -> Option<Secret> {
         let query = self.password.as_ref().filter(|_| self.is_signed())?;
-        let (mut user_info, mut text) = (String::from(":"), String::new());
-        encode(&mut user_info, query.expose(), b"=&").ok()?;
-        user_info.write_char('@').ok()?;
-        self.write(&mut text, &user_info).ok()?;
-        Some(Secret::new(text))
+        let mut user_info = String::from(":");
+        encode(&mut user_info, query.expose(), b"=&");
+        user_info.push('@');
+        Some(Secret::new(self.text_with(&user_info)))
     }
 }

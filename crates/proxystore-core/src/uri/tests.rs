@@ -28,6 +28,22 @@ fn canonical_forms_round_trip() {
     }
 }
 
+/// References have such URIs, and are read all the time.
+#[test]
+fn the_usual_forms_are_recognized_as_they_stand() {
+    for text in [
+        "local://vov2xk5lvov2xk5lvov2xk5lvm/images",
+        "file:///var/lib/objects",
+        "redis://cache.example:6379/0?prefix=jobs&via=zstd,encrypt",
+        "redis+cluster://a:7000,b:0",
+        "s3://bucket/~a/b+c?endpoint=http://127.0.0.1:9000&region=eu-west-1",
+    ] {
+        assert!(plain::ends(text).is_some(), "{text}");
+    }
+    let longest = format!("file:///{}", "a".repeat(MAX_LEN - 8));
+    assert!(plain::ends(&longest).is_some() && plain::ends(&format!("{longest}a")).is_none());
+}
+
 #[test]
 fn nothing_is_repaired_that_could_lead_elsewhere() {
     for text in [
@@ -126,6 +142,20 @@ proptest! {
             let printed = uri.public().to_string();
             prop_assert_eq!(&printed.parse::<Uri>().unwrap(), &uri.public());
             prop_assert!(!printed.split('?').next().unwrap().contains("/../"));
+        }
+    }
+
+    #[test]
+    fn what_is_recognized_as_it_stands_is_canonical(
+        place in "[a-c1]{0,2}(,?[ab1A:@\\[\\].-]{1,4}){0,2}",
+        path in "(/[a-cA%.@~=]{0,2}){0,3}",
+        query in "([?&#]([abA%é]{0,2}=)?[ab/:,@=]{0,2}){0,3}",
+    ) {
+        let text = format!("{}://{place}{path}{query}", if place.len() % 5 == 4 { "X" } else { "a+1" });
+        if let Some(ends) = plain::ends(&text) {
+            let parsed = parse::parse(&text).unwrap();
+            prop_assert_eq!(parsed.public_text(), &text);
+            prop_assert!(parsed.ends == ends && parsed.decoded.is_none() && !parsed.has_credentials());
         }
     }
 

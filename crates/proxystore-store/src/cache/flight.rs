@@ -32,13 +32,13 @@ pub(crate) struct Flight {
     carrier: Mutex<Carrier>,
     /// Where it began, and where its task is if it gets one: whoever joins may be of a runtime that ends, or stands still.
     runtime: Handle,
-    slot: Option<Slot>,
-    cache: Weak<Cache>,
 }
 
 /// What becomes of a load.
-#[derive(Default)]
 pub(super) struct Fate {
+    /// Where its value is kept; nowhere, if there is none.
+    slot: Option<Slot>,
+    cache: Weak<Cache>,
     /// Set when its value must not be cached any more.
     pub(super) stale: AtomicBool,
     /// How it has ended, once it has: `None` if without a result, because it panicked or its runtime is gone.
@@ -71,31 +71,38 @@ enum Carrier {
 impl Flight {
     /// A load that nobody else joins and that is not cached: for objects that can be read only once. In a task from the
     /// beginning: who begins it may leave.
-    pub(crate) fn alone(
+    pub(crate) fn alone<F: Future<Output = Loaded> + Send + 'static>(
         cache: &Arc<Cache>,
         transfer: Transfer,
-        load: impl Future<Output = Loaded> + Send + 'static,
+        load: impl FnOnce() -> F + Send + 'static,
     ) -> Result<Arc<Self>> {
         let flight = Self::begin(cache, None, transfer.into(), load)?;
         flight.share();
         Ok(flight)
     }
 
-    pub(super) fn begin(
+    /// `load` makes the future where it stays: it is large.
+    pub(super) fn begin<F: Future<Output = Loaded> + Send + 'static>(
         cache: &Arc<Cache>,
         slot: Option<&Slot>,
         news: News,
-        load: impl Future<Output = Loaded> + Send + 'static,
+        load: impl FnOnce() -> F + Send + 'static,
     ) -> Result<Arc<Self>> {
-        let fate = Arc::new(Fate::default());
-        let landing = (Arc::downgrade(cache), slot.cloned(), Ends(fate.clone()));
+        let fate = Arc::new(Fate {
+            slot: slot.cloned(),
+            cache: Arc::downgrade(cache),
+            stale: AtomicBool::new(false),
+            landed: OnceLock::new(),
+            told: Notify::new(),
+        });
+        let ends = Ends(fate.clone());
         let load = in_current_span(async move {
-            let loaded = load.await;
-            let (cache, slot, ends) = landing;
-            if let (Some(cache), Some(slot)) = (cache.upgrade(), &slot) {
-                cache.land(slot, &ends.0, &loaded);
+            let loaded = load().await;
+            let Ends(fate) = &ends;
+            if let (Some(cache), Some(slot)) = (fate.cache.upgrade(), &fate.slot) {
+                cache.land(slot, fate, &loaded);
             }
-            let _ = ends.0.landed.set(Some(loaded.map(|found| found.map(|(target, _)| target))));
+            let _ = fate.landed.set(Some(loaded.map(|found| found.map(|(target, _)| target))));
         });
         Ok(Arc::new(Self {
             began: cache.now(),
@@ -103,8 +110,6 @@ impl Flight {
             fate,
             carrier: Mutex::new(Carrier::Waiter(Box::pin(load))),
             runtime: rt::runtime()?,
-            slot: slot.cloned(),
-            cache: Arc::downgrade(cache),
         }))
     }
 
@@ -174,7 +179,7 @@ impl Flight {
 
     /// Lets nobody else join it, and keeps its value out of the cache.
     pub(super) fn detach(&self) {
-        if let (Some(slot), Some(cache)) = (&self.slot, self.cache.upgrade()) {
+        if let (Some(slot), Some(cache)) = (&self.fate.slot, self.fate.cache.upgrade()) {
             cache.leave(slot, &self.fate);
         }
     }
@@ -195,6 +200,6 @@ impl Drop for Flight {
 
 impl std::fmt::Debug for Flight {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Flight({:?})", self.slot)
+        write!(f, "Flight({:?})", self.fate.slot)
     }
 }

@@ -19,11 +19,15 @@ fn value(found: Result<Option<AnyTarget>>) -> Option<u32> {
     found.unwrap().map(|target| *target.downcast::<u32>().unwrap())
 }
 
+fn begin<F>(load: F) -> (Transfer, impl FnOnce() -> F) {
+    (Transfer::default(), move || load)
+}
+
 async fn loaded<F>(cache: &Arc<Cache>, slot: Slot, load: impl Fn() -> F) -> Result<Option<AnyTarget>>
 where
     F: Future<Output = Loaded> + Send + 'static,
 {
-    cache.load(slot, Duration::from_secs(60), || (Transfer::default(), load())).await
+    cache.load(&slot, Duration::from_secs(60), || begin(load())).await
 }
 
 /// A flight that is joined, or begun by `load`, in a task of its own.
@@ -31,7 +35,7 @@ fn boarded<F>(cache: &Arc<Cache>, load: impl Fn() -> F) -> Arc<Flight>
 where
     F: Future<Output = Loaded> + Send + 'static,
 {
-    match cache.join(&slot("k"), &|| (Transfer::default(), load())).unwrap() {
+    match cache.join(&slot("k"), &|| begin(load())).unwrap() {
         Joined::Flight(flight) => {
             flight.share();
             flight
@@ -271,8 +275,8 @@ async fn a_load_that_is_being_left_harms_no_load_that_follows() {
 async fn who_waits_alone_needs_no_task() {
     let (cache, gate) = (Cache::new("test", 16, 1 << 20), Arc::new(Gate::default()));
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
-    let begin = || loaded(&cache, slot("k"), || gate.clone().load(target(7, 4)));
-    let (mut first, mut second) = (Box::pin(begin()), Box::pin(begin()));
+    let load = || loaded(&cache, slot("k"), || gate.clone().load(target(7, 4)));
+    let (mut first, mut second) = (Box::pin(load()), Box::pin(load()));
     assert!((&mut first).now_or_never().is_none());
     assert_eq!((tasks(), gate.begun.load(Ordering::SeqCst)), (0, 1));
     assert!((&mut second).now_or_never().is_none());

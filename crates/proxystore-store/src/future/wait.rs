@@ -48,7 +48,8 @@ impl Store {
         self.recorder().count(Counter::CacheMisses);
         let wait = || {
             let wait = Wait::new(self, key, false);
-            (wait.news.clone(), wait.load::<T, C>(*backoff))
+            let backoff = *backoff;
+            (wait.news.clone(), move || wait.load::<T, C>(backoff))
         };
         let found = self.cache().wait(slot, deadline, || late(backoff.timeout), wait).await?;
         Self::downcast(found)?
@@ -62,7 +63,7 @@ impl Store {
         let wait = || {
             let wait = Wait::new(self, key, true);
             let news = wait.news.clone();
-            (news, async move { wait.until_set(backoff).await.map(|_| None) })
+            (news, move || async move { wait.until_set(backoff).await.map(|_| None) })
         };
         self.cache().wait(slot, deadline, || late(timeout), wait).await.map(drop)
     }
@@ -88,7 +89,7 @@ impl Wait {
     async fn load<T: Send + Sync + 'static, C: Codec<T>>(self, backoff: Backoff) -> Loaded {
         let (store, key) = (self.store.clone(), self.key.clone());
         let payload = self.until_set(backoff).await?;
-        store.decode::<T, C>(&key, payload).await.map(Some)
+        store.decode::<T, C>(&key, payload, std::time::Instant::now()).await.map(Some)
     }
 
     /// The stored bytes once they are there. `Closed` as soon as the store is.
