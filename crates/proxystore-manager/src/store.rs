@@ -70,8 +70,8 @@ impl ProxyBase {
     /// Puts a copy of the object into `store`, for types with `#[object(value)]`: the manager writes it, so that the
     /// bytes do not come along here. The proxy resolves without the manager.
     ///
-    /// Errors: `Denied` if the manager's process does not trust the store, `Unsupported` if its build knows no stores
-    /// or the type gives no value, `Codec` if the value holds live proxies, which a store cannot keep alive, and what the
+    /// Errors: `Denied` if the manager's process does not trust the store or knows no stores (feature `store`),
+    /// `Unsupported` if the type gives no value, `Codec` if the value holds live proxies, which a store cannot keep alive, and what the
     /// store reports. Dropping the future may leave the copy in the store.
     pub async fn snapshot_into<T>(&self, store: &Store) -> Result<Proxy<T, MsgPack>>
     where

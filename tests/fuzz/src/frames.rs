@@ -56,43 +56,80 @@ type Said = Arc<Mutex<[Vec<u8>; 2]>>;
 /// Longer than anything waits for by the clock, which stands still but for waiting.
 const LATE: Duration = Duration::from_secs(3600);
 
-/// The first byte says who is replaced, the rest is what is said instead, once the handshake is over and a call is on
-/// its way. The other side neither panics nor waits for ever nor takes more memory than it was sent; another client of
-/// the manager is served as before, unless the manager was asked to end; and the replaced client comes through or is
-/// told why not.
+/// The first byte says who is replaced, and whether from the first word on or when the handshake is over and a call is on
+/// its way; the rest is what is said instead. The other side neither panics nor waits for ever nor takes more memory than
+/// it was sent. Another client of the manager is served as before, unless the manager was asked to end; and the replaced
+/// client comes through or is told why not.
 pub fn frames(data: &[u8]) {
-    let Some((&side, words)) = data.split_first() else { return };
-    let side = if side & 1 == 0 { Side::Client } else { Side::Manager };
+    let Some((&first, words)) = data.split_first() else { return };
+    let side = if first & 1 == 0 { Side::Client } else { Side::Manager };
     let before = panics();
     rt::run(true, async {
         let manager = manager();
-        let witness = Thing::new(7);
-        let witness = manager.host(witness).unwrap();
-        let other = connect(&manager, None, Said::default()).await;
-        other.publish("witness", &witness).await.unwrap();
-        let (inject, injected) = oneshot::channel();
-        let client = connect(&manager, Some(injected), Said::default()).await;
-        let thing = ThingProxy::create(&client, 1).await.unwrap();
-        let call = tokio::spawn(async move { thing.add(1).await });
-        // Its request is on its way, or its answer.
-        tokio::task::yield_now().await;
-        inject.send((side, words.to_vec())).unwrap();
-        let came = timeout(LATE, call).await.expect("a call waits for ever").unwrap();
-        if let Ok(sum) = came {
-            assert!(side == Side::Manager || sum == 2, "{sum}");
-        }
-        let known = timeout(LATE, other.lookup::<ThingProxy>("witness")).await.expect("a witness waits");
-        match known {
-            Ok(witness) => assert_eq!(witness.add(1).await, Ok(8)),
-            Err(error) => {
-                let ended = [RemoteErrorKind::ShuttingDown, RemoteErrorKind::ConnectionLost];
-                let unpublished = error.kind() == RemoteErrorKind::NoSuchName;
-                assert!(side == Side::Client && (unpublished || ended.contains(&error.kind())), "{error}");
-            }
+        if first & 2 == 0 {
+            later(&manager, side, words).await
+        } else {
+            from_the_beginning(&manager, side, words).await
         }
         timeout(LATE, manager.shutdown()).await.expect("the manager does not end").unwrap();
     });
     assert_eq!(panics(), before, "something panics");
+}
+
+/// Nobody comes in, or is led astray, without the key.
+async fn from_the_beginning(manager: &Manager, side: Side, words: &[u8]) {
+    let (near, mut far) = duplex(64 << 10);
+    let words = words.to_vec();
+    let speak = async move {
+        // Whoever hears it may hang up in between.
+        let _ = far.write_all(&words).await;
+        let _ = far.shutdown().await;
+        let _ = far.read_to_end(&mut Vec::new()).await;
+    };
+    match side {
+        Side::Client => {
+            manager.serve_stream(near).unwrap();
+            timeout(LATE, speak).await.expect("a stranger is not hung up on");
+        }
+        Side::Manager => {
+            tokio::spawn(speak);
+            let near = Mutex::new(Some(near));
+            let open = move || {
+                let again = || std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+                std::future::ready(near.lock().unwrap().take().ok_or_else(again))
+            };
+            let connected = Manager::connect_over(open, manager.authkey().unwrap());
+            timeout(LATE, connected).await.expect("a client waits for ever").unwrap_err();
+        }
+    }
+    assert_eq!(manager.stats().await.unwrap().sessions, 0);
+}
+
+/// Whoever has a session harms nobody else.
+async fn later(manager: &Manager, side: Side, words: &[u8]) {
+    let witness = manager.host(Thing::new(7)).unwrap();
+    let other = connect(manager, None, Said::default()).await;
+    other.publish("witness", &witness).await.unwrap();
+    let (inject, injected) = oneshot::channel();
+    let client = connect(manager, Some(injected), Said::default()).await;
+    let thing = ThingProxy::create(&client, 1).await.unwrap();
+    let call = tokio::spawn(async move { thing.add(1).await });
+    // Its request is on its way, or its answer.
+    tokio::task::yield_now().await;
+    inject.send((side, words.to_vec())).unwrap();
+    let came = timeout(LATE, call).await.expect("a call waits for ever").unwrap();
+    if let Ok(sum) = came {
+        assert!(side == Side::Manager || sum == 2, "{sum}");
+    }
+    let known = timeout(LATE, other.lookup::<ThingProxy>("witness")).await.expect("a witness waits");
+    match known {
+        Ok(witness) => assert_eq!(witness.add(1).await, Ok(8)),
+        Err(error) => {
+            let ended = [RemoteErrorKind::ShuttingDown, RemoteErrorKind::ConnectionLost];
+            let unpublished = error.kind() == RemoteErrorKind::NoSuchName;
+            assert!(side == Side::Client && (unpublished || ended.contains(&error.kind())), "{error}");
+        }
+    }
 }
 
 /// How often something has panicked in this process, in whichever task.
@@ -187,11 +224,11 @@ fn split_frames(mut said: &[u8]) -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
-    let [client, manager] = rt::run(false, async {
+    let (handshake, [client, manager]) = rt::run(false, async {
         let (manager, said) = (manager(), Said::default());
         let client = connect(&manager, None, said.clone()).await;
         // The handshake has frames of another kind.
-        *said.lock().unwrap() = Default::default();
+        let handshake = std::mem::take(&mut *said.lock().unwrap());
         // What is said in passing goes out on its own.
         let pause = async || tokio::time::sleep(Duration::from_millis(30)).await;
         let thing = ThingProxy::create(&client, 3).await.unwrap();
@@ -220,15 +257,16 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         *said.lock().unwrap() = Default::default();
         client.shutdown().await.unwrap();
         let [last, answer] = heard();
-        [[client_said, last].concat(), [manager_said, answer].concat()]
+        (handshake, [[client_said, last].concat(), [manager_said, answer].concat()])
     });
     let with = |side: u8, words: &[u8]| [&[side], words].concat();
     let mut seeds = vec![with(0, &client.concat()), with(1, &manager.concat())];
+    seeds.extend([with(2, &handshake[0]), with(3, &handshake[1])]);
     seeds.extend(client.iter().map(|frame| with(0, frame)));
     seeds.extend(manager.iter().map(|frame| with(1, frame)));
     // Lengths, with and without what they promise.
     for length in [0u32, 1, 1 << 20, u32::MAX] {
-        seeds.extend([0, 1].map(|side| with(side, &length.to_be_bytes())));
+        seeds.extend([0, 1, 2, 3].map(|side| with(side, &length.to_be_bytes())));
     }
     seeds
 }

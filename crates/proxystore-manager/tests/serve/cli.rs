@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
+use futures_util::poll;
 use proxystore_manager::{Manager, cli};
 use proxystore_testkit::process::is_role;
 use serde_json::{Value, json};
@@ -112,7 +113,7 @@ async fn a_signal_ends_it_in_order() {
 #[tokio::test]
 async fn own() {
     if is_role("cli::own") {
-        let args = ["own", "serve", "--grace", "5s", "--lease", "2s"].map(OsString::from);
+        let args = ["own", "serve", "--grace", "5s", "--lease", "10s"].map(OsString::from);
         let code = cli::run(Manager::builder().register::<Counter>(), args).await;
         assert_eq!(format!("{code:?}"), format!("{:?}", std::process::ExitCode::SUCCESS));
     }
@@ -132,14 +133,12 @@ async fn calls_that_run_when_a_signal_comes_have_the_grace_time() {
     let mut served = own_types().await;
     let client = served.connect().await;
     let counter = CounterProxy::create(&client, 7).await.unwrap();
-    let call = tokio::spawn({
-        let counter = counter.clone();
-        async move { counter.sleep(600).await }
-    });
-    // It runs once another one does that was made later.
+    let mut call = Box::pin(counter.sleep(600));
+    assert!(poll!(&mut call).is_pending());
+    // It runs once another one has that was made later.
     counter.get().await.unwrap();
     served.signal("TERM").await;
-    assert_eq!(call.await.unwrap(), Ok(7));
+    assert_eq!(call.await, Ok(7));
     assert_eq!(served.end().await, Some(0));
     assert!(CounterProxy::create(&client, 7).await.is_err());
 }

@@ -62,7 +62,7 @@ pub(crate) fn key() -> AuthKey {
 }
 
 pub(crate) fn limits() -> Limits {
-    Limits { lease: Duration::from_secs(1), grace: Duration::from_millis(500), ..Limits::default() }
+    Limits { lease: Duration::from_secs(10), grace: Duration::from_millis(500), ..Limits::default() }
 }
 
 pub(crate) fn builder() -> proxystore_manager::Builder {
