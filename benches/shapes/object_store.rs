@@ -24,7 +24,9 @@ pub(crate) fn measure(suite: &mut Suite) {
         .with_access_key_id(ACCESS_KEY)
         .with_secret_access_key(SECRET_KEY)
         .with_endpoint(endpoint)
-        .with_allow_http(true);
+        .with_allow_http(true)
+        // As the connector has it.
+        .with_disable_bulk_delete(true);
     let bucket: Arc<dyn ObjectStore> = Arc::new(builder.build().expect("a client"));
     let store = keep(suite.block_on(open(bucket.clone())).expect("a store"));
     let objects = keep(Objects(Box::new(bucket)));
