@@ -20,6 +20,10 @@
 //!
 //! Their types are those of the client. The manager keeps items as they are encoded and needs not know what they are: two
 //! are the same if their encodings are. Proxies in items keep their objects for as long as the item is there.
+//!
+//! Every method is one step: dropping its future leaves that done or not done, and never half. How many items a container
+//! may have is not limited, but for a [`Queue`] with a bound; how large they are is, by
+//! [`Limits::max_frame`](crate::Limits::max_frame).
 
 #![allow(
     clippy::mutable_key_type,
