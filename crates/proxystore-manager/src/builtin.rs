@@ -38,6 +38,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::RemoteError;
 use crate::server::Type;
+use crate::sync;
 use crate::value::Encoded;
 
 #[macro_use]
@@ -77,6 +78,13 @@ pub(crate) fn types() -> Vec<Type> {
         Type::of::<queue::QueueObject>(),
         Type::of::<set::SetObject>(),
         Type::of::<value::ValueObject>(),
+        Type::of::<sync::Barrier>(),
+        Type::of::<sync::Condition>(),
+        Type::of::<sync::Event>(),
+        Type::of::<sync::Lock>(),
+        Type::of::<sync::RLock>(),
+        Type::of::<sync::RwLock>(),
+        Type::of::<sync::Semaphore>(),
     ]
 }
 

@@ -21,7 +21,7 @@ use crate::object::Remote;
 /// use proxystore_manager::{Manager, sync::{Barrier, BarrierProxy}};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let manager = Manager::builder().register::<Barrier>().in_process()?;
+/// let manager = Manager::builder().in_process()?;
 /// let barrier = BarrierProxy::create(&manager, 2).await?;
 ///
 /// let (one, two) = tokio::join!(barrier.wait(None), barrier.wait(None));

@@ -21,7 +21,7 @@ use crate::object;
 /// use proxystore_manager::{Manager, sync::{Condition, ConditionProxy}};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let manager = Manager::builder().register::<Condition>().in_process()?;
+/// let manager = Manager::builder().in_process()?;
 /// let changed = ConditionProxy::create(&manager).await?;
 ///
 /// let guard = changed.acquire().await?;

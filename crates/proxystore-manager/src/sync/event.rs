@@ -14,7 +14,7 @@ use crate::object;
 /// use proxystore_manager::{Manager, sync::{Event, EventProxy}};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let manager = Manager::builder().register::<Event>().in_process()?;
+/// let manager = Manager::builder().in_process()?;
 /// let ready = EventProxy::create(&manager).await?;
 ///
 /// let waiter = tokio::spawn({

@@ -17,7 +17,7 @@ use crate::object::Remote;
 /// use proxystore_manager::{Manager, sync::{Lock, LockProxy}};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let manager = Manager::builder().register::<Lock>().in_process()?;
+/// let manager = Manager::builder().in_process()?;
 /// let lock = LockProxy::create(&manager).await?;
 ///
 /// let guard = lock.acquire().await?;

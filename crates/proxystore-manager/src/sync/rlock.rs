@@ -28,7 +28,7 @@ impl Holder {
 /// use proxystore_manager::{Manager, sync::{Holder, RLock, RLockProxy}};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let manager = Manager::builder().register::<RLock>().in_process()?;
+/// let manager = Manager::builder().in_process()?;
 /// let lock = RLockProxy::create(&manager).await?;
 ///
 /// let me = Holder::new()?;

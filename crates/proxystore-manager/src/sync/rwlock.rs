@@ -22,7 +22,7 @@ const WRITE: Want = Want { permits: ALL, holder: None };
 /// use proxystore_manager::{Manager, sync::{RwLock, RwLockProxy}};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let manager = Manager::builder().register::<RwLock>().in_process()?;
+/// let manager = Manager::builder().in_process()?;
 /// let lock = RwLockProxy::create(&manager).await?;
 ///
 /// let (one, two) = (lock.read().await?, lock.read().await?);

@@ -15,7 +15,7 @@ use crate::object;
 /// use proxystore_manager::{Manager, sync::{Semaphore, SemaphoreProxy}};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let manager = Manager::builder().register::<Semaphore>().in_process()?;
+/// let manager = Manager::builder().in_process()?;
 /// let downloads = SemaphoreProxy::bounded(&manager, 4).await?;
 ///
 /// let permit = downloads.acquire().await?;

@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use proxystore_manager::sync::{Barrier, Condition, Event, Lock, RLock, RwLock, Semaphore};
 use proxystore_manager::{Builder, Limits, Manager};
 use tokio_util::sync::CancellationToken;
 
@@ -15,15 +14,7 @@ pub(crate) fn limits() -> Limits {
 }
 
 pub(crate) fn builder() -> Builder {
-    Manager::builder()
-        .register::<Barrier>()
-        .register::<Condition>()
-        .register::<Event>()
-        .register::<Lock>()
-        .register::<RLock>()
-        .register::<RwLock>()
-        .register::<Semaphore>()
-        .limits(limits())
+    Manager::builder().limits(limits())
 }
 
 /// A manager, and a client of it.
