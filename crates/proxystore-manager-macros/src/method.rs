@@ -49,7 +49,11 @@ pub(crate) struct Method {
     pub(crate) cfg: Vec<Attribute>,
     pub(crate) access: Access,
     pub(crate) idempotent: bool,
-    pub(crate) cancel: bool,
+    /// If a mark says so: whether it ends when nobody waits.
+    pub(crate) cancel: Option<bool>,
+    pub(crate) is_unpoisoned: bool,
+    /// Milliseconds.
+    pub(crate) timeout: Option<u64>,
     pub(crate) is_async: bool,
     pub(crate) args: Vec<Arg>,
     /// Where among the parameters `&Context` stands.
@@ -105,7 +109,9 @@ impl Method {
             cfg: having(&["cfg"]),
             access,
             idempotent: marks.idempotent.is_some(),
-            cancel: marks.cancel.is_some(),
+            cancel: marks.cancel.map(|_| true).or(marks.no_cancel.map(|_| false)),
+            is_unpoisoned: marks.unpoisoned.is_some(),
+            timeout: marks.timeout.map(|(millis, _)| millis),
             is_async: signature.asyncness.is_some(),
             args,
             context,
@@ -133,15 +139,24 @@ fn access(signature: &Signature, marks: &Marks) -> Result<Option<Access>> {
             }
         },
     };
-    match (access, marks.cancel, marks.idempotent) {
-        (Access::Shared, Some(span), _) => Err(Error::new(
-            span,
-            "a `&self` method ends anyway when nobody waits: `#[cancel]` is for `&mut self`",
-        )),
-        (Access::Create, Some(span), _) | (Access::Create, _, Some(span)) => {
-            Err(Error::new(span, "this mark is for methods, not for constructors"))
+    let timeout = marks.timeout.map(|(_, span)| span);
+    let wrong = match access {
+        Access::Shared => [
+            (marks.cancel, "a `&self` method ends anyway when nobody waits: `#[cancel]` is for `&mut self`"),
+            (marks.unpoisoned, "a `&self` method poisons nothing: `#[poison]` is for `&mut self`"),
+        ],
+        Access::Exclusive => [
+            (marks.no_cancel, "a `&mut self` method runs to its end anyway: `#[no_cancel]` is for `&self`"),
+            (None, ""),
+        ],
+        Access::Create => {
+            let mark = marks.idempotent.or(marks.cancel).or(marks.no_cancel).or(marks.unpoisoned).or(timeout);
+            [(mark, "this mark is for methods, not for constructors"), (None, "")]
         }
-        _ => Ok(Some(access)),
+    };
+    match wrong.into_iter().find_map(|(mark, why)| Some((mark?, why))) {
+        Some((span, why)) => Err(Error::new(span, why)),
+        None => Ok(Some(access)),
     }
 }
 

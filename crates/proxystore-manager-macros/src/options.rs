@@ -54,6 +54,11 @@ pub(crate) struct Marks {
     pub(crate) ctor: Option<Span>,
     pub(crate) idempotent: Option<Span>,
     pub(crate) cancel: Option<Span>,
+    pub(crate) no_cancel: Option<Span>,
+    /// `poison = "ignore"`.
+    pub(crate) unpoisoned: Option<Span>,
+    /// Milliseconds, and where they stand.
+    pub(crate) timeout: Option<(u64, Span)>,
     pub(crate) rename: Option<LitStr>,
 }
 
@@ -79,11 +84,24 @@ impl Marks {
             Some("ctor") => &mut self.ctor,
             Some("idempotent") => &mut self.idempotent,
             Some("cancel") => &mut self.cancel,
+            Some("no_cancel") => &mut self.no_cancel,
+            Some("poison") => {
+                let value = given(attribute, "write `poison = \"ignore\"`")?;
+                if text(value)?.value() != "ignore" {
+                    return Err(Error::new_spanned(
+                        value,
+                        "a panic poisons; the other choice is `\"ignore\"`",
+                    ));
+                }
+                return once(self.unpoisoned.replace(span).is_some(), span);
+            }
+            Some("timeout") => {
+                let time = time(given(attribute, "write `timeout = \"5s\"`")?)?;
+                return once(self.timeout.replace((time, span)).is_some(), span);
+            }
             Some("rename") => {
-                let Meta::NameValue(pair) = &attribute.meta else {
-                    return Err(Error::new_spanned(&attribute.meta, "write `rename = \"…\"`"));
-                };
-                return once(self.rename.replace(name(&pair.value)?).is_some(), span);
+                let name = name(given(attribute, "write `rename = \"…\"`")?)?;
+                return once(self.rename.replace(name).is_some(), span);
             }
             _ => return Ok(false),
         };
@@ -96,7 +114,16 @@ impl Marks {
     /// Where a mark stands that says something about calls.
     pub(crate) fn of_calls(&self) -> Option<Span> {
         let rename = self.rename.as_ref().map(LitStr::span);
-        self.idempotent.or(self.cancel).or(rename)
+        let timeout = self.timeout.map(|(_, span)| span);
+        self.idempotent.or(self.cancel).or(self.no_cancel).or(self.unpoisoned).or(timeout).or(rename)
+    }
+}
+
+/// What stands behind `=`.
+fn given<'a>(attribute: &'a Attribute, instead: &str) -> Result<&'a Expr> {
+    match &attribute.meta {
+        Meta::NameValue(pair) => Ok(&pair.value),
+        meta => Err(Error::new_spanned(meta, instead)),
     }
 }
 
@@ -123,6 +150,25 @@ fn path(value: &Expr) -> Result<Path> {
     let text = text(value)?;
     text.parse().map_err(|_| {
         Error::new(text.span(), "the path of a crate stands here, such as `proxystore::manager`")
+    })
+}
+
+/// Milliseconds.
+fn time(value: &Expr) -> Result<u64> {
+    let written = text(value)?.value();
+    let number = written.trim_end_matches(|c: char| c.is_ascii_lowercase());
+    let unit = match &written[number.len()..] {
+        "ms" => Some(1),
+        "s" => Some(1000),
+        "m" => Some(60_000),
+        "h" => Some(3_600_000),
+        _ => None,
+    };
+    let millis =
+        unit.zip(number.parse().ok()).and_then(|(unit, number): (u64, u64)| number.checked_mul(unit));
+    millis.filter(|millis| *millis > 0).ok_or_else(|| {
+        let why = "a time stands here: a whole number above 0 and `ms`, `s`, `m` or `h`, such as `\"5s\"`";
+        Error::new_spanned(value, why)
     })
 }
 

@@ -161,8 +161,10 @@ impl Proxy {
             Access::Create => tokens!(Create),
         };
         let idempotent = method.idempotent.then(|| tokens!(.idempotent()));
-        let cancel = method.cancel.then(|| tokens!(.cancel()));
-        tokens!(#home::Method::new(#name, #home::Access::#access) #idempotent #cancel)
+        let cancel = method.cancel.map(|cancel| tokens!(.cancel(#cancel)));
+        let unpoisoned = method.is_unpoisoned.then(|| tokens!(.unpoisoned()));
+        let timeout = method.timeout.map(|millis| tokens!(.timeout(#millis)));
+        tokens!(#home::Method::new(#name, #home::Access::#access) #idempotent #cancel #unpoisoned #timeout)
     }
 
     /// The method of the proxy: straight to the object if that is here.

@@ -25,6 +25,7 @@ pub struct Builder {
     tls: Option<tls::Identity>,
     key: Option<AuthKey>,
     pub(crate) offload: Option<Offload>,
+    reveals: bool,
     pub(crate) limits: Limits,
 }
 
@@ -70,17 +71,27 @@ impl Builder {
         self
     }
 
+    /// Tells clients what a method's panic says and where it happened: for those who look for a defect. Otherwise they
+    /// hear that it panicked, and the text stays here, since it may hold what is nobody's business. Sets a panic
+    /// hook, once, which does what the one before does, too.
+    #[must_use]
+    pub fn reveal_panics(mut self) -> Self {
+        crate::server::watch_panics();
+        self.reveals = true;
+        self
+    }
+
     /// A manager in this process, which nobody else reaches. `Unsupported` outside a tokio runtime.
     pub fn in_process(self) -> Result<Manager> {
         let known = crate::builtin::types().into_iter().map(|kind| (kind.typeid, kind));
         let types = known.chain(self.types.clone()).collect();
-        let offload = self.offload.clone();
+        let (offload, reveals) = (self.offload.clone(), self.reveals);
         tokio::runtime::Handle::try_current().map_err(|_| {
             Error::new(ErrorKind::Unsupported, "a manager needs a tokio runtime, and there is none here")
                 .hint("call it from a task, or inside `#[tokio::main]`")
         })?;
         let (limits, key, identity) = self.orders()?;
-        let space = Space::new(ManagerId::of(&identity), key, types, limits, offload)?;
+        let space = Space::new(ManagerId::of(&identity), key, types, limits, offload, reveals)?;
         Ok(Manager::of(space))
     }
 

@@ -45,6 +45,7 @@ use crate::value::Encoded;
 mod typed;
 
 mod array;
+mod capsule;
 mod counter;
 mod dict;
 mod list;
@@ -57,11 +58,14 @@ mod text;
 mod value;
 
 pub use array::{Array, ArrayError, Element};
+pub(crate) use capsule::capsule;
 pub use counter::{Counter, Overflow};
 pub use dict::Dict;
 pub use list::{List, OutOfRange, Unordered};
 pub use namespace::Namespace;
 pub use ordered::Resized;
+#[cfg(feature = "cli")]
+pub(crate) use plain::Plain;
 pub use queue::{Delivery, Order, Queue, QueueError};
 pub use set::Set;
 pub(crate) use text::whole;

@@ -25,6 +25,7 @@
 
 mod ask;
 mod json;
+mod preload;
 mod serve;
 
 use std::ffi::OsString;

@@ -13,6 +13,7 @@ use crate::context::Context;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::id::{Method, MethodId};
 use crate::object::{Object, ObjectProxy, Outcome};
+use crate::proxy::within;
 use crate::server::{Guard, Local, Space, begin};
 use crate::token::Token;
 use crate::value::Encoded;
@@ -75,7 +76,7 @@ impl Home {
             let call = begin(local, method, cancel.clone(), move |guard| {
                 body(Direct(guard, std::marker::PhantomData), given)
             })?;
-            run(call, context, cancel).await
+            within(method, run(call, context, cancel)).await
         })
     }
 

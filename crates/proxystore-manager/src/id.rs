@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use proxystore_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
@@ -113,14 +114,20 @@ pub struct Method {
     pub access: Access,
     /// Whether running it twice does what running it once does: a call that was lost is made again.
     pub idempotent: bool,
-    /// Whether a `&mut self` method is ended, too, when nobody waits any more.
+    /// Whether it ends at its next `await` when nobody waits any more. Otherwise it runs to its end.
     pub cancel: bool,
+    /// Whether its panic poisons the object.
+    pub poisons: bool,
+    /// How long callers wait for it.
+    pub timeout: Option<Duration>,
 }
 
 impl Method {
-    /// A method of this name, neither idempotent nor with `cancel`.
+    /// A method of this name without marks: `&self` methods end when nobody waits, and `&mut self` methods poison
+    /// the object if they panic.
     pub const fn new(name: &'static str, access: Access) -> Self {
-        Self { id: MethodId::of(name), name, access, idempotent: false, cancel: false }
+        let (cancel, poisons) = (matches!(access, Access::Shared), matches!(access, Access::Exclusive));
+        Self { id: MethodId::of(name), name, access, idempotent: false, cancel, poisons, timeout: None }
     }
 
     /// The same, idempotent.
@@ -130,10 +137,24 @@ impl Method {
         self
     }
 
-    /// The same, ended when nobody waits.
+    /// The same, which ends when nobody waits, or does not.
     #[must_use]
-    pub const fn cancel(mut self) -> Self {
-        self.cancel = true;
+    pub const fn cancel(mut self, cancel: bool) -> Self {
+        self.cancel = cancel;
+        self
+    }
+
+    /// The same, whose panic leaves the object as it is.
+    #[must_use]
+    pub const fn unpoisoned(mut self) -> Self {
+        self.poisons = false;
+        self
+    }
+
+    /// The same, whose callers wait for so many milliseconds at most.
+    #[must_use]
+    pub const fn timeout(mut self, millis: u64) -> Self {
+        self.timeout = Some(Duration::from_millis(millis));
         self
     }
 }

@@ -333,8 +333,8 @@ fn proxy<P: ObjectProxy, E: DeserializeOwned>(made: Answer) -> Result<P, CallErr
 
 /// The proxy with the methods of `P`, if the object is of its type.
 pub(crate) fn typed<P: ObjectProxy>(base: ProxyBase) -> Result<P, RemoteError> {
-    if P::TYPEID.is_empty() || base.typeid() == P::TYPEID {
-        return Ok(P::from_base(base));
+    if P::TYPEID.is_empty() || base.implements(P::TYPEID) {
+        return Ok(P::from_base(base.of_type(P::TYPEID)));
     }
     let why = format!("it is a `{}`, not a `{}`", base.typeid(), P::TYPEID);
     Err(RemoteError::new(RemoteErrorKind::NoSuchType, why).of_manager(base.manager()))

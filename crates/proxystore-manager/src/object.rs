@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::context::Context;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::id::{Method, MethodId};
+use crate::interfaces::Interfaces;
 use crate::proxy::ProxyBase;
 use crate::value::Encoded;
 
@@ -15,6 +16,54 @@ use crate::value::Encoded;
 pub trait Object: Sized + Send + Sync + 'static {
     /// What clients hold.
     type Proxy: Interface<Self>;
+
+    /// Further interfaces of its objects. A proxy becomes one of another interface by
+    /// [`cast`](crate::ProxyBase::cast).
+    ///
+    /// ```
+    /// use proxystore_manager::{Interfaces, Manager, Object, ObjectProxy, interface};
+    ///
+    /// #[interface]
+    /// trait Greeter {
+    ///     fn greet(&self) -> String;
+    /// }
+    ///
+    /// #[interface]
+    /// trait Leaver {
+    ///     fn leave(&self) -> String;
+    /// }
+    ///
+    /// struct Guest;
+    ///
+    /// impl Greeter for Guest {
+    ///     fn greet(&self) -> String {
+    ///         "hello".into()
+    ///     }
+    /// }
+    ///
+    /// impl Leaver for Guest {
+    ///     fn leave(&self) -> String {
+    ///         "goodbye".into()
+    ///     }
+    /// }
+    ///
+    /// impl Object for Guest {
+    ///     type Proxy = GreeterProxy;
+    ///
+    ///     fn interfaces() -> Interfaces<Self> {
+    ///         Interfaces::none().and::<LeaverProxy>()
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let guest = Manager::builder().in_process()?.host(Guest)?;
+    /// let leaver: LeaverProxy = guest.base().cast().await?;
+    /// assert_eq!(leaver.leave().await?, "goodbye");
+    /// # Ok(()) }
+    /// ```
+    fn interfaces() -> Interfaces<Self> {
+        Interfaces::none()
+    }
 }
 
 /// The proxy of an object of type `T`: what a method returns that hands out an object, and what clients hold.

@@ -26,6 +26,8 @@ pub(crate) const TRANSIT: Duration = Duration::from_secs(60);
 pub const GET_VALUE: &str = "__get_value";
 /// See [`GET_VALUE`].
 pub const DISPLAY: &str = "__display";
+/// The method behind [`ProxyBase::cast`], which all objects have.
+pub(crate) const INTERFACES: &str = "__interfaces";
 
 /// A proxy without the methods of its type: what the generated ones consist of.
 ///
@@ -60,7 +62,7 @@ impl ProxyBase {
             proxy.attach_soon();
             return proxy;
         };
-        let opened = space.open(locator.object, &locator.token);
+        let opened = space.open_as(locator.object, &locator.token, &locator.typeid);
         opened.unwrap_or_else(|_| Self(Arc::new(Inner { locator, place: Place::Gone })))
     }
 
@@ -136,7 +138,7 @@ impl ProxyBase {
         E: DeserializeOwned,
     {
         self.allows(method)?;
-        self.result(self.encoded(method.id, method.idempotent, Encoded::new(args)?).await?)
+        self.result(self.listed(method, Encoded::new(args)?).await?)
     }
 
     /// [`call`](Self::call) for methods without an error of their own.
@@ -155,7 +157,7 @@ impl ProxyBase {
         T: DeserializeOwned,
     {
         self.allows(method)?;
-        match self.encoded(method.id, method.idempotent, Encoded::new(args)?).await? {
+        match self.listed(method, Encoded::new(args)?).await? {
             Answer::Stream(items) => Ok(RemoteStream::new(items)),
             _ => Err(RemoteError::new(RemoteErrorKind::NoSuchMethod, "it returns a value, and no stream")),
         }
@@ -211,14 +213,45 @@ impl ProxyBase {
         self.with(Caveat::expires_in(time))
     }
 
+    /// The same object with the methods of another of its [`interfaces`](Object::interfaces). Asks the manager, once.
+    /// `NoSuchType` if the object has no such interface. Dropping the future leaves nothing.
+    pub async fn cast<P: ObjectProxy>(&self) -> Result<P, RemoteError> {
+        if !P::TYPEID.is_empty() && self.typeid() != P::TYPEID {
+            let interfaces: Vec<String> = self.call_method(INTERFACES, &()).await.map_err(only_remote)?;
+            if !interfaces.iter().any(|typeid| typeid == P::TYPEID) {
+                let why = format!("it is `{}`, and not `{}`", interfaces.join(", "), P::TYPEID);
+                return Err(RemoteError::new(RemoteErrorKind::NoSuchType, why).of_manager(self.manager()));
+            }
+        }
+        Ok(P::from_base(self.of_type(P::TYPEID)))
+    }
+
+    /// Whether it is known here that the object has this interface.
+    pub(crate) fn implements(&self, typeid: &str) -> bool {
+        let has = |home: &Home| home.local().cell().interfaces().any(|known| known == typeid);
+        self.typeid() == typeid || matches!(&self.0.place, Place::Home(home) if has(home))
+    }
+
+    /// The same with the name of another type.
+    pub(crate) fn of_type(&self, typeid: &str) -> Self {
+        if typeid.is_empty() || self.typeid() == typeid {
+            return self.clone();
+        }
+        self.at_place(Locator { typeid: typeid.into(), ..self.0.locator.clone() })
+    }
+
     fn with(&self, caveat: Caveat) -> Result<Self> {
-        let locator = Locator { token: self.0.locator.token.with(caveat)?, ..self.0.locator.clone() };
+        let token = self.0.locator.token.with(caveat)?;
+        Ok(self.at_place(Locator { token, ..self.0.locator.clone() }))
+    }
+
+    fn at_place(&self, locator: Locator) -> Self {
         let place = match &self.0.place {
             Place::Home(home) => Place::Home(home.clone()),
             Place::Away(away) => Place::Away(away.clone()),
             Place::Gone => Place::Gone,
         };
-        Ok(Self(Arc::new(Inner { locator, place })))
+        Self(Arc::new(Inner { locator, place }))
     }
 
     /// The reference as text, which keeps the object for `ttl` without a holder, at most for as long as the manager
@@ -251,6 +284,10 @@ impl ProxyBase {
             Place::Away(away) => Some(away.snapshot(&self.0.locator, place).await),
             Place::Home(_) | Place::Gone => None,
         }
+    }
+
+    async fn listed(&self, method: &Method, args: Encoded) -> Outcome {
+        within(method, self.encoded(method.id, method.idempotent, args)).await
     }
 
     async fn encoded(&self, method: MethodId, idempotent: bool, args: Encoded) -> Outcome {
@@ -294,6 +331,18 @@ impl ProxyBase {
             }
         });
     }
+}
+
+/// Waits for a call for as long as the method says, and then no more.
+pub(crate) async fn within<R>(
+    method: &Method,
+    call: impl Future<Output = Result<R, RemoteError>>,
+) -> Result<R, RemoteError> {
+    let Some(timeout) = method.timeout else { return call.await };
+    tokio::time::timeout(timeout, call).await.unwrap_or_else(|_| {
+        let why = format!("`{}` took longer than {timeout:?}; it may have run", method.name);
+        Err(RemoteError::new(RemoteErrorKind::DeadlineExceeded, why))
+    })
 }
 
 /// Of methods without an error of their own.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
 use proxystore_core::Result;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -24,7 +24,7 @@ use crate::limits::Limits;
 use crate::locator::Locator;
 use crate::mac;
 use crate::object::{Answer, Call, Created, Interface, Object, ObjectProxy, Outcome};
-use crate::proxy::ProxyBase;
+use crate::proxy::{INTERFACES, ProxyBase};
 use crate::store::Offload;
 use crate::token::{Mint, Token};
 use crate::value::Encoded;
@@ -35,12 +35,14 @@ mod connection;
 mod cursor;
 mod inspect;
 pub(crate) mod listener;
+mod panics;
 mod session;
 mod table;
 
 pub(crate) use cell::{Cell, Guard, begin};
 pub(crate) use connection::serve;
 pub use inspect::{Inspected, MethodInfo};
+pub(crate) use panics::watch as watch_panics;
 pub(crate) use session::{Session, Step};
 pub use table::ObjectInfo;
 pub(crate) use table::{Local, Table};
@@ -77,6 +79,8 @@ pub(crate) struct Space {
     pub(crate) stopping: CancellationToken,
     /// Where large results go.
     pub(crate) offload: Option<Offload>,
+    /// Whether clients are told what panics say.
+    pub(crate) reveals: bool,
     mint: Mint,
     types: HashMap<&'static str, Type>,
     addresses: RwLock<Arc<[Address]>>,
@@ -103,6 +107,7 @@ impl Space {
         types: HashMap<&'static str, Type>,
         limits: Limits,
         offload: Option<Offload>,
+        reveals: bool,
     ) -> Result<Arc<Self>> {
         let epoch = Epoch(u64::from_be_bytes(mac::random()?));
         let space = Arc::new(Self {
@@ -114,6 +119,7 @@ impl Space {
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             offload,
+            reveals,
             mint: Mint::new(epoch)?,
             types,
             addresses: RwLock::new(Arc::new([])),
@@ -162,6 +168,17 @@ impl Space {
         Ok(ProxyBase::home(self.clone(), local, token.clone()))
     }
 
+    /// The same as one of the interface `typeid`, if it has that.
+    pub(crate) fn open_as(
+        self: &Arc<Self>,
+        object: ObjectId,
+        token: &Token,
+        typeid: &str,
+    ) -> Result<ProxyBase, RemoteError> {
+        let proxy = self.open(object, token)?;
+        Ok(if proxy.implements(typeid) { proxy.of_type(typeid) } else { proxy })
+    }
+
     pub(crate) fn locator(&self, local: &Local, token: Token) -> Locator {
         Locator {
             manager: self.id,
@@ -189,6 +206,10 @@ impl Space {
         }
         let local = self.table.local(object).ok_or_else(gone)?;
         let cell = local.cell().clone();
+        if method == const { MethodId::of(INTERFACES) } {
+            let interfaces = Encoded::new(&cell.interfaces().collect::<Vec<_>>());
+            return Ok(ready(interfaces.map(Answer::Value)).boxed());
+        }
         let method = cell.method(method).ok_or(RemoteErrorKind::NoSuchMethod)?;
         if !token.allows(method) {
             return Err(RemoteErrorKind::PermissionDenied.into());
@@ -217,7 +238,7 @@ impl Space {
         let made = tokio::select! {
             biased;
             () = cancel.cancelled() => return Err(RemoteErrorKind::Cancelled.into()),
-            made = made => made.unwrap_or_else(|_| Err(RemoteErrorKind::Panicked.into()))?,
+            made = made => made.unwrap_or_else(|panic| Err(panics::caught(&*panic)))?,
         };
         match made {
             Ok(cell) => Ok(Answer::Value(Encoded::new(&self.host_cell(cell)?)?)),

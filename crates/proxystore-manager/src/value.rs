@@ -94,8 +94,12 @@ impl Serialize for Encoded {
     }
 }
 
+/// In a call it may also be a value as it is: what those send who do not know that the method takes any value.
 impl<'de> Deserialize<'de> for Encoded {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if is_decoding() {
+            return crate::builtin::capsule(deserializer);
+        }
         let (bytes, proxies) = Deserialize::deserialize(deserializer)?;
         Ok(Self { bytes, proxies })
     }

@@ -184,7 +184,7 @@ impl<'de> Deserialize<'de> for Plain {
     }
 }
 
-struct Visitor;
+pub(super) struct Visitor;
 
 impl<'de> de::Visitor<'de> for Visitor {
     type Value = Plain;

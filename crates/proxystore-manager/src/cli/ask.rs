@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 use proxystore_core::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 
-use super::json::Json;
+use super::json::shown;
 use super::{Connect, print};
 use crate::id::ObjectId;
 use crate::manager::Manager;
@@ -81,13 +81,4 @@ async fn find(manager: &Manager, target: &str) -> Result<ProxyBase> {
         return Ok(ProxyBase::at(target.parse()?));
     }
     Ok(manager.lookup(target).await?)
-}
-
-/// A value as JSON. A proxy in it is a number there, and the references follow in the order of these numbers.
-fn shown(value: &Encoded) -> Result<Value> {
-    let Json(json) = value.decode()?;
-    if value.proxies.is_empty() {
-        return Ok(json);
-    }
-    Ok(json!({ "value": json, "references": value.proxies }))
 }

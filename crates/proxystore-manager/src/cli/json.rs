@@ -1,86 +1,55 @@
 //! Any value as JSON.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// JSON from any format that describes itself: bytes become an array of numbers, numbers as keys become texts, and what
-/// is no finite number becomes null.
-pub(super) struct Json(pub(super) Value);
+use crate::builtin::Plain;
+use crate::error::RemoteError;
+use crate::value::Encoded;
 
-impl<'de> Deserialize<'de> for Json {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Any).map(Self)
+/// The deepest that capsules are in each other.
+const MAX_DEPTH: usize = 16;
+
+/// JSON of a value: bytes become an array of numbers, keys texts, proxies their references, and what is no finite
+/// number of 64 bits null. Values that their manager keeps encoded are opened.
+pub(super) fn shown(value: &Encoded) -> Result<Value, RemoteError> {
+    Ok(json(&value.decode()?, 0))
+}
+
+fn json(plain: &Plain, depth: usize) -> Value {
+    match plain {
+        Plain::Nil => Value::Null,
+        Plain::Bool(bool) => (*bool).into(),
+        Plain::Int(int) => Number::from_i128(*int).map_or(Value::Null, Value::Number),
+        Plain::Float32(float) => f64::from(*float).into(),
+        Plain::Float(float) => (*float).into(),
+        Plain::Text(text) => text.as_str().into(),
+        Plain::Bytes(bytes) => bytes.as_slice().into(),
+        Plain::List(items) => match inside(items) {
+            Some(plain) if depth < MAX_DEPTH => json(&plain, depth + 1),
+            _ => items.iter().map(|item| json(item, depth)).collect(),
+        },
+        Plain::Map(entries) => {
+            let entries = entries.iter().map(|(key, value)| (text(json(key, depth)), json(value, depth)));
+            Value::Object(entries.collect::<Map<_, _>>())
+        }
+        Plain::Proxy(proxy) => serde_json::to_value(proxy).unwrap_or_default(),
     }
 }
 
-struct Any;
+/// What is in a capsule: bytes with a value in them, and its proxies.
+fn inside(items: &[Plain]) -> Option<Plain> {
+    let [Plain::Bytes(bytes), Plain::List(proxies)] = items else { return None };
+    let proxy = |plain: &Plain| match plain {
+        Plain::Proxy(proxy) => Some(proxy.clone()),
+        _ => None,
+    };
+    let proxies = proxies.iter().map(proxy).collect::<Option<_>>()?;
+    Encoded { bytes: bytes.clone().into(), proxies }.decode().ok()
+}
 
-impl<'de> Visitor<'de> for Any {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value that can be shown as JSON")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_none<E: Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
-    }
-
-    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_bytes<E: Error>(self, value: &[u8]) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(Json(item)) = seq.next_element()? {
-            items.push(item);
-        }
-        Ok(Value::Array(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut entries = Map::new();
-        while let Some((Json(key), Json(value))) = map.next_entry()? {
-            let key = match key {
-                Value::String(text) => text,
-                other => other.to_string(),
-            };
-            entries.insert(key, value);
-        }
-        Ok(Value::Object(entries))
+fn text(key: Value) -> String {
+    match key {
+        Value::String(text) => text,
+        other => other.to_string(),
     }
 }

@@ -8,6 +8,7 @@ use proxystore_core::{Error, ErrorKind, Result};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::preload::{Preload, preload};
 use super::{Key, duration, print};
 use crate::builder::Builder;
 use crate::tls::Identity;
@@ -30,6 +31,10 @@ pub(super) struct Serve {
     /// How long calls may go on at the end.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     grace: Option<Duration>,
+    /// Objects that are there from the beginning, by their types and names: queue:jobs:100,dict:state. The number is
+    /// the bound of a queue, the start of a counter, the permits of a semaphore, the parties of a barrier.
+    #[arg(long, value_name = "OBJECTS", value_parser = preload, value_delimiter = ',')]
+    preload: Vec<Preload>,
     /// The most objects.
     #[arg(long, value_name = "COUNT")]
     max_objects: Option<usize>,
@@ -56,6 +61,9 @@ impl Serve {
             Some(address) => builder.serve(&address).await?,
             None => builder.serve_anywhere().await?,
         };
+        for object in &self.preload {
+            object.make(&manager).await?;
+        }
         let address = manager.addresses()?.first().map(ToString::to_string);
         let id = manager.id().await?.to_string();
         print(&json!({ "ready": true, "address": address, "manager": id, "pid": std::process::id() }))?;

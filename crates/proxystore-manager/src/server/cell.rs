@@ -12,10 +12,11 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 use tokio::task::coop::unconstrained;
 use tokio_util::sync::CancellationToken;
 
-use super::Local;
+use super::{Local, panics};
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::id::{Access, Method};
-use crate::object::{Call, Interface, Object, ObjectProxy, Outcome};
+use crate::interfaces::Interfaces;
+use crate::object::{Call, Object, ObjectProxy, Outcome};
 
 /// An object whose type nobody needs to know.
 pub(crate) trait Erased: Send + Sync + 'static {
@@ -25,15 +26,15 @@ pub(crate) trait Erased: Send + Sync + 'static {
     fn any_mut(&mut self) -> &mut dyn Any;
 }
 
-struct Served<T>(T);
+struct Served<T>(T, Interfaces<T>);
 
 impl<T: Object> Erased for Served<T> {
     fn shared(&self, call: Call) -> BoxFuture<'_, Outcome> {
-        T::Proxy::shared(&self.0, call)
+        self.1.shared(&self.0, call)
     }
 
     fn exclusive(&mut self, call: Call) -> BoxFuture<'_, Outcome> {
-        T::Proxy::exclusive(&mut self.0, call)
+        self.1.exclusive(&mut self.0, call)
     }
 
     fn any(&self) -> &dyn Any {
@@ -48,7 +49,9 @@ impl<T: Object> Erased for Served<T> {
 pub(crate) struct Cell {
     pub(crate) typeid: &'static str,
     kind: std::any::TypeId,
-    pub(crate) methods: &'static [Method],
+    methods: &'static [Method],
+    /// Of its further interfaces, with their typeids.
+    others: Box<[(&'static str, &'static [Method])]>,
     /// `None` only while the cell is dropped.
     object: Option<Shared>,
     poisoned: AtomicBool,
@@ -88,11 +91,13 @@ tokio::task_local! {
 
 impl Cell {
     pub(crate) fn new<T: Object>(object: T) -> Self {
+        let interfaces = T::interfaces();
         Self {
             typeid: T::Proxy::TYPEID,
             kind: std::any::TypeId::of::<T>(),
             methods: T::Proxy::METHODS,
-            object: Some(Arc::new(RwLock::new(Box::new(Served(object))))),
+            others: interfaces.tables(),
+            object: Some(Arc::new(RwLock::new(Box::new(Served(object, interfaces))))),
             poisoned: AtomicBool::new(false),
         }
     }
@@ -102,8 +107,19 @@ impl Cell {
         self.kind == std::any::TypeId::of::<T>()
     }
 
+    /// What can be called, its own first. A method may be there twice if it is one that any object may have.
+    pub(crate) fn methods(&self) -> impl Iterator<Item = &'static Method> {
+        let others = self.others.iter().flat_map(|(_, methods)| *methods);
+        self.methods.iter().chain(others).filter(|method| method.access != Access::Create)
+    }
+
     pub(crate) fn method(&self, id: crate::id::MethodId) -> Option<&'static Method> {
-        self.methods.iter().find(|method| method.id == id && method.access != Access::Create)
+        self.methods().find(|method| method.id == id)
+    }
+
+    /// The typeids of its interfaces, its own first.
+    pub(crate) fn interfaces(&self) -> impl Iterator<Item = &'static str> {
+        [self.typeid].into_iter().chain(self.others.iter().map(|(typeid, _)| *typeid))
     }
 
     /// Whether one of its methods runs above this one, or very many do.
@@ -192,7 +208,7 @@ where
         }
         // A panic while the future is made is one of the method, too.
         let run = CHAIN.scope(chain, AssertUnwindSafe(async move { body(guard).await }).catch_unwind());
-        let ended = if !exclusive || method.cancel {
+        let ended = if method.cancel {
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return Err(RemoteErrorKind::Cancelled.into()),
@@ -201,11 +217,12 @@ where
         } else {
             run.await
         };
-        ended.unwrap_or_else(|_| {
-            if exclusive {
+        ended.unwrap_or_else(|panic| {
+            if method.poisons {
                 cell.poisoned.store(true, Ordering::Release);
             }
-            Err(RemoteErrorKind::Panicked.into())
+            tracing::error!(typeid = cell.typeid, method = method.name, "a method panicked");
+            Err(panics::caught(&*panic))
         })
     })
 }

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 
+use super::panics;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::value::Encoded;
 
@@ -56,7 +57,7 @@ impl Cursor {
             Ok::<_, RemoteError>(true)
         };
         let filled = AssertUnwindSafe(fill).catch_unwind().await;
-        let last = filled.unwrap_or_else(|_| Err(RemoteErrorKind::Panicked.into()))?;
+        let last = filled.unwrap_or_else(|panic| Err(panics::caught(&*panic)))?;
         if !last {
             *self.items() = Some(items);
         }

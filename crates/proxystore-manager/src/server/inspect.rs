@@ -64,10 +64,7 @@ impl Space {
         let object = self.open(object, &token)?;
         let cell = object.local_of(self).ok_or_else(gone)?.cell().clone();
         // Those that begin like this are ours.
-        let shown = cell
-            .methods
-            .iter()
-            .filter(|method| method.access != Access::Create && !method.name.starts_with("__"));
+        let shown = cell.methods().filter(|method| !method.name.starts_with("__"));
         let methods = shown.map(|method| MethodInfo {
             name: method.name.into(),
             access: method.access,

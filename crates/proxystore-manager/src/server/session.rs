@@ -206,9 +206,11 @@ impl Session {
             Done::Batch(items, last) => self.batch(&items, last),
             Done::Offloaded(reference) => Ok(Reply::Offloaded(reference)),
         });
-        let reply = Arc::new(
-            reply.unwrap_or_else(|error| Reply::Remote(error.of_manager(self.space.id).of_call(number))),
-        );
+        let reply = Arc::new(reply.unwrap_or_else(|error| {
+            let hides = error.kind() == RemoteErrorKind::Panicked && !self.space.reveals;
+            let error = if hides { RemoteErrorKind::Panicked.into() } else { error };
+            Reply::Remote(error.of_manager(self.space.id).of_call(number))
+        }));
         let mut state = self.state();
         let discarded = state.calls.finish(number, running, reply.clone());
         let streams = if discarded.is_some() { state.streams.remove(&number) } else { None };

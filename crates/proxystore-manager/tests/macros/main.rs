@@ -4,6 +4,7 @@
 
 mod interfaces;
 mod lints;
+mod marks;
 mod methods;
 
 use proxystore_manager::{Builder, Manager};

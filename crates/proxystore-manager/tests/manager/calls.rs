@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
-use proxystore_manager::{CallError, ObjectProxy, RemoteError, RemoteErrorKind};
+use proxystore_manager::{CallError, Manager, ObjectProxy, RemoteError, RemoteErrorKind};
 use tokio::time::{Instant, timeout};
 
-use crate::common::{CounterProxy, Overflow, client, objects, pair};
+use crate::common::{Counter, CounterProxy, Overflow, client, limits, objects, pair};
 
 fn kind<T: std::fmt::Debug>(result: Result<T, RemoteError>) -> RemoteErrorKind {
     result.unwrap_err().kind()
@@ -124,6 +124,21 @@ async fn a_panic_is_an_error_and_poisons_what_was_being_changed() {
         assert_eq!(kind(counter.get().await), RemoteErrorKind::Poisoned);
     }
     objects(&manager, 0).await;
+}
+
+#[tokio::test]
+async fn what_a_panic_says_is_told_by_managers_that_reveal_it() {
+    for reveals in [false, true] {
+        let builder = Manager::builder().register::<Counter>().limits(limits());
+        let manager = if reveals { builder.reveal_panics() } else { builder }.in_process().unwrap();
+        let counter = CounterProxy::create(&client(&manager).await, 3).await.unwrap();
+        let error = counter.explode().await.unwrap_err();
+        let told = error.message().starts_with("as asked, at ") && error.message().contains("common.rs:");
+        assert_eq!((told, error.message().is_empty()), (reveals, !reveals), "{error}");
+        // Which call of which manager it was is told in any case.
+        assert_eq!(error.manager(), Some(counter.base().manager()));
+        assert!(error.call().is_some());
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! An interface in a crate that both sides share, and its implementation in one of them.
 
-use proxystore_manager::{CallError, Manager, Object, ObjectProxy, Remote, RemoteErrorKind, interface};
+use proxystore_manager::builtin::List;
+use proxystore_manager::{
+    CallError, Interfaces, Manager, Object, ObjectProxy, Remote, RemoteErrorKind, interface,
+};
 
 use crate::common::{CounterProxy, client, limits};
 
@@ -23,8 +26,29 @@ trait Directory {
 
 struct Real(String, std::collections::HashMap<String, u32>);
 
+#[interface(typeid = "test.Sized")]
+trait Measured {
+    fn size(&self) -> usize;
+
+    fn clear(&mut self) -> usize;
+}
+
 impl Object for Real {
     type Proxy = DirectoryProxy;
+
+    fn interfaces() -> Interfaces<Self> {
+        Interfaces::none().and::<MeasuredProxy>()
+    }
+}
+
+impl Measured for Real {
+    fn size(&self) -> usize {
+        self.1.len()
+    }
+
+    fn clear(&mut self) -> usize {
+        std::mem::take(&mut self.1).len()
+    }
 }
 
 impl Directory for Real {
@@ -76,4 +100,43 @@ async fn an_object_of_another_type_is_refused() {
     assert!(wrong.to_string().contains("test.Directory"), "{wrong}");
     let missing = CounterProxy::create(&client, 1).await.unwrap_err();
     assert_eq!(missing.kind(), RemoteErrorKind::NoSuchType);
+}
+
+#[tokio::test]
+async fn a_proxy_becomes_one_of_another_interface_of_its_object_and_travels_as_that() {
+    let manager = Manager::builder().register::<Real>().limits(limits()).in_process().unwrap();
+    let client = client(&manager).await;
+    for manager in [&manager, &client] {
+        let directory = DirectoryProxy::create(manager, "a".into()).await.unwrap();
+        directory.enter("k".into(), 1).await.unwrap();
+        let measured: MeasuredProxy = directory.base().cast().await.unwrap();
+        assert_eq!(measured.size().await, Ok(1));
+        // Through a container, and out to another client.
+        let shelf = List::<MeasuredProxy>::create(manager).await.unwrap();
+        shelf.push(&measured).await.unwrap();
+        let same = shelf.get(0).await.unwrap().unwrap();
+        assert_eq!(same, measured);
+        assert_eq!(same.clear().await, Ok(1));
+        // As text, and back to the first interface.
+        let text = serde_json::to_string(&same).unwrap();
+        let same: MeasuredProxy = serde_json::from_str(&text).unwrap();
+        let directory: DirectoryProxy = same.base().cast().await.unwrap();
+        assert_eq!(directory.look_up("k".into()).await, Ok(None));
+        let wrong = directory.base().cast::<CounterProxy>().await.unwrap_err();
+        assert_eq!(wrong.kind(), RemoteErrorKind::NoSuchType);
+        assert!(
+            wrong.to_string().contains("`test.Directory, test.Sized`, and not `test.Counter`"),
+            "{wrong}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn weak_proxies_stay_weak_when_they_are_cast() {
+    let manager = Manager::builder().register::<Real>().limits(limits()).in_process().unwrap();
+    let client = client(&manager).await;
+    let directory = DirectoryProxy::create(&client, "a".into()).await.unwrap();
+    let measured: MeasuredProxy = directory.base().read_only().unwrap().cast().await.unwrap();
+    assert_eq!(measured.size().await, Ok(0));
+    assert_eq!(measured.clear().await.unwrap_err().kind(), RemoteErrorKind::PermissionDenied);
 }

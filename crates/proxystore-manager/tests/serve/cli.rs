@@ -6,6 +6,8 @@ use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use futures_util::poll;
+use proxystore_manager::builtin::{Dict, List, Queue};
+use proxystore_manager::sync::SemaphoreProxy;
 use proxystore_manager::{Manager, cli};
 use proxystore_testkit::process::is_role;
 use serde_json::{Value, json};
@@ -171,7 +173,7 @@ async fn what_is_there_is_listed_shown_called_and_ended() {
     let reference = serde_json::to_value(&counter).unwrap();
     assert_eq!(printed(&mut ask("call", &[reference.as_str().unwrap(), "get"])).await, [json!(42)]);
     let child = &printed(&mut ask("call", &["hits", "child"])).await[0];
-    let reference = child["references"][0].as_str().unwrap();
+    let reference = child.as_str().unwrap();
     assert_eq!(printed(&mut ask("call", &[reference, "add", "[-2]"])).await, [json!(40)]);
 
     let most = i64::MAX.to_string();
@@ -227,6 +229,54 @@ async fn a_program_at_a_tls_address_keeps_its_identity_and_its_key_to_itself() {
     }
     let text = failure(program(&["serve"]).env_remove("PROXYSTORE_AUTHKEY")).await;
     assert!(text.contains("there is no authkey"), "{text}");
+}
+
+#[tokio::test]
+async fn containers_are_there_from_the_beginning_and_take_json() {
+    let preload = "dict:state,queue:jobs:2,counter:hits:40,lock:door,semaphore:seats:3,list:words";
+    let mut served = Served::start(program(&["serve", "--preload", preload])).await;
+    let address = served.address.clone();
+    let ask = async |target: &str, method: &str, args: &str| {
+        let mut command = program(&["call", "--manager", &address, target, method, args]);
+        printed(&mut command).await
+    };
+    assert_eq!(
+        ask("state", "insert", r#"["who", {"name": "Ada", "ages": [1, 2.5, null]}]"#).await,
+        [json!(null)]
+    );
+    assert_eq!(ask("state", "get", r#"["who"]"#).await, [json!({"name": "Ada", "ages": [1, 2.5, null]})]);
+    assert_eq!(ask("hits", "add", "[2]").await, [json!(42)]);
+    assert_eq!(ask("words", "extend", r#"[["hello"]]"#).await, [json!(null)]);
+    assert_eq!(ask("words", "iter", "[]").await, [json!("hello")]);
+
+    // Those who have types read what was written without.
+    let client = served.connect().await;
+    let words: List<String> = client.lookup("words").await.unwrap();
+    assert_eq!(words.get_value().await.unwrap(), ["hello"]);
+    let state: Dict<String, Value> = client.lookup("state").await.unwrap();
+    assert_eq!(state.get("who").await.unwrap().unwrap()["name"], "Ada");
+    let jobs: Queue<u8> = client.lookup("jobs").await.unwrap();
+    jobs.put(&1).await.unwrap();
+    jobs.put(&2).await.unwrap();
+    assert!(jobs.put_within(&3, Duration::ZERO).await.is_err());
+    let seats: SemaphoreProxy = client.lookup("seats").await.unwrap();
+    drop((seats.acquire().await.unwrap(), seats.acquire().await.unwrap(), seats.acquire().await.unwrap()));
+    client.shutdown().await.unwrap();
+    assert_eq!(served.end().await, Some(0));
+
+    for wrong in ["dict", "dict:", "queue:jobs:many"] {
+        let output = run(&mut program(&["serve", "--preload", wrong])).await;
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8(output.stderr).unwrap().contains("write TYPE:NAME"), "{wrong}");
+    }
+    for (wrong, why) in [
+        ("dict:state:5", "its number is missing or too much"),
+        ("barrier:gate", "its number is missing or too much"),
+        ("cupboard:state", "no \"cupboard\" to preload"),
+    ] {
+        let text = failure(&mut program(&["serve", "--preload", wrong])).await;
+        assert!(text.contains(why), "{wrong}: {text}");
+    }
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ impl Session {
     /// Arguments that came in: their references are held by this process from now on.
     pub(super) fn receive(&self, payload: Payload) -> Result<Encoded, RemoteError> {
         let open = |capability| match capability {
-            Capability::Here { object, token, .. } => self.space.open(object, &token),
+            Capability::Here { object, token, typeid } => self.space.open_as(object, &token, &typeid),
             Capability::There(locator) => Ok(ProxyBase::at(locator)),
         };
         let proxies = payload.capabilities.into_iter().map(open).collect::<Result<_, _>>()?;

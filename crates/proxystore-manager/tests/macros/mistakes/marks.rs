@@ -40,6 +40,27 @@ impl Marked {
 
     #[hidden = true]
     fn hidden(&self) {}
+
+    #[no_cancel]
+    fn exclusive(&mut self) {}
+
+    #[poison = "ignore"]
+    fn harmless(&self) {}
+
+    #[poison = "always"]
+    fn poisonous(&mut self) {}
+
+    #[timeout = "soon"]
+    fn late(&self) {}
+
+    #[timeout]
+    fn never(&self) {}
+
+    #[ctor]
+    #[timeout = "5s"]
+    fn slowly() -> Self {
+        Self
+    }
 }
 
 struct Misspelt;
