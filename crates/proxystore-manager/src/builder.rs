@@ -109,17 +109,28 @@ impl Builder {
     ///
     /// The host is one that clients can dial. Dropping the future leaves nothing that listens.
     pub async fn serve(self, address: &str) -> Result<Manager> {
-        let address = address.parse()?;
+        self.serve_all(&[address]).await
+    }
+
+    /// As [`serve`](Self::serve), at several addresses, such as a Unix socket for those on this machine and TLS for
+    /// others. References name all of them, and are dialed in this order.
+    pub async fn serve_all(self, addresses: &[&str]) -> Result<Manager> {
+        let addresses: Vec<Address> =
+            addresses.iter().map(|address| address.parse()).collect::<Result<_>>()?;
         #[cfg(feature = "tls")]
-        let this = match (&address, &self.identity) {
-            (Address::Tls { .. }, None) => self.tls_identity(tls::Identity::random()?),
+        let this = match &self.identity {
+            None if addresses.iter().any(|address| matches!(address, Address::Tls { .. })) => {
+                self.tls_identity(tls::Identity::random()?)
+            }
             _ => self,
         };
         #[cfg(not(feature = "tls"))]
         let this = self;
         let tls = this.tls.clone();
         let manager = this.in_process()?;
-        listener::listen(manager.home()?, address, tls.as_ref()).await?;
+        for address in addresses {
+            listener::listen(manager.home()?, address, tls.as_ref()).await?;
+        }
         Ok(manager)
     }
 

@@ -25,6 +25,31 @@ impl<T: Object> Interfaces<T> {
 
     /// The same, and that of the proxy `P`. A method of `P` that the object's own proxy has by the same name, too,
     /// does not compile: a name means one method. Of several further interfaces the first answers.
+    ///
+    /// ```compile_fail,E0080
+    /// # use proxystore_manager::{Interfaces, Manager, Object, interface};
+    /// #[interface]
+    /// trait Door {
+    ///     fn open(&self);
+    /// }
+    ///
+    /// #[interface]
+    /// trait Bottle {
+    ///     fn open(&self); // `#[rename = "uncork"]` would do
+    /// }
+    /// # struct Both;
+    /// # impl Door for Both { fn open(&self) {} }
+    /// # impl Bottle for Both { fn open(&self) {} }
+    ///
+    /// impl Object for Both {
+    ///     type Proxy = DoorProxy;
+    ///
+    ///     fn interfaces() -> Interfaces<Self> {
+    ///         Interfaces::none().and::<BottleProxy>()
+    ///     }
+    /// }
+    /// # Manager::builder().register::<Both>();
+    /// ```
     #[must_use]
     pub fn and<P: Interface<T>>(mut self) -> Self {
         const {

@@ -15,10 +15,10 @@ use crate::tls::Identity;
 
 #[derive(Args)]
 pub(super) struct Serve {
-    /// Where: unix:/path, tls://host:port, or tcp+insecure://127.0.0.1:port. Port 0 is any that is free. By default a
-    /// socket in a fresh directory.
+    /// Where: unix:/path, tls://host:port, or tcp+insecure://127.0.0.1:port. Port 0 is any that is free. May be given
+    /// several times. By default a socket in a fresh directory.
     #[arg(long, value_name = "ADDRESS")]
-    listen: Option<String>,
+    listen: Vec<String>,
     #[command(flatten)]
     key: Key,
     /// A file with the key that proves who the manager is, for tls://; made if there is none. Without one, the
@@ -57,16 +57,20 @@ impl Serve {
         };
         let (mut terminated, mut interrupted) =
             (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-        let manager = match self.listen {
-            Some(address) => builder.serve(&address).await?,
-            None => builder.serve_anywhere().await?,
+        let addresses: Vec<_> = self.listen.iter().map(String::as_str).collect();
+        let manager = match &*addresses {
+            [] => builder.serve_anywhere().await?,
+            addresses => builder.serve_all(addresses).await?,
         };
         for object in &self.preload {
             object.make(&manager).await?;
         }
-        let address = manager.addresses()?.first().map(ToString::to_string);
+        let addresses: Vec<_> = manager.addresses()?.iter().map(ToString::to_string).collect();
         let id = manager.id().await?.to_string();
-        print(&json!({ "ready": true, "address": address, "manager": id, "pid": std::process::id() }))?;
+        let (address, pid) = (addresses.first(), std::process::id());
+        print(
+            &json!({ "ready": true, "address": address, "addresses": addresses, "manager": id, "pid": pid }),
+        )?;
         tokio::select! {
             ended = manager.wait() => return ended,
             _ = terminated.recv() => {}

@@ -48,6 +48,35 @@ async fn guest() {
 }
 
 #[tokio::test]
+async fn a_reference_names_every_address_and_takes_the_first_that_answers() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("socket");
+    let unix = format!("unix:{}", socket.display());
+    let manager = builder().serve_all(&[&unix, "tls://localhost:0"]).await.unwrap();
+    let addresses: Vec<_> = manager.addresses().unwrap().iter().map(ToString::to_string).collect();
+    assert!(
+        addresses.len() == 2 && addresses[0] == unix && addresses[1].starts_with("tls://"),
+        "{addresses:?}"
+    );
+    for address in &addresses {
+        let client = Manager::connect(address, key()).await.unwrap();
+        assert_eq!(client.id().await.unwrap(), manager.id().await.unwrap());
+    }
+    let counter = manager.host(Counter { count: 7 }).unwrap();
+    let reference = serde_json::to_string(&counter).unwrap();
+    for is_there in [true, false] {
+        if !is_there {
+            // As on another machine.
+            std::fs::rename(&socket, directory.path().join("hidden")).unwrap();
+        }
+        let mut guest = Role::spawn("tls::guest", &[]);
+        guest.say(&manager.id().await.unwrap().to_string()).await;
+        guest.say(&reference).await;
+        assert_eq!(guest.hear().await.as_deref(), Some("7"));
+    }
+}
+
+#[tokio::test]
 async fn a_reference_reaches_its_manager_and_no_other() {
     let (manager, other) = (serve().await, serve().await);
     let counter = manager.host(Counter { count: 7 }).unwrap();
