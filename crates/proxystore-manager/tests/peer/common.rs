@@ -56,6 +56,7 @@ impl Probe {
         self.total
     }
 
+    #[idempotent]
     fn get(&self) -> i64 {
         self.total
     }
