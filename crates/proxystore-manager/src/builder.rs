@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::PathBuf;
 
 use proxystore_core::{Error, ErrorKind, Result};
 
@@ -134,11 +133,20 @@ impl Builder {
         Ok(manager)
     }
 
-    /// As [`serve`](Self::serve), at a socket in a fresh directory of its own below the temporary directory.
+    /// As [`serve`](Self::serve), at a socket in a fresh directory of its own below the temporary directory, which goes
+    /// with the manager.
     pub async fn serve_anywhere(self) -> Result<Manager> {
         let name = format!("proxystore-{}", crate::hex::write(&crate::mac::random::<8>()?));
-        let path: PathBuf = std::env::temp_dir().join(name).join("manager");
-        self.serve(&Address::Unix(path).to_string()).await
+        let directory = std::env::temp_dir().join(name);
+        let manager = self.serve(&Address::Unix(directory.join("manager")).to_string()).await?;
+        let space = manager.home()?;
+        let stopping = space.stopping.clone();
+        space.tasks.spawn(async move {
+            stopping.cancelled().await;
+            // Whatever is left of it harms nobody.
+            let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(directory)).await;
+        });
+        Ok(manager)
     }
 }
 

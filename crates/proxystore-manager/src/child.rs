@@ -43,7 +43,9 @@ struct Orders {
 pub(crate) struct Process {
     child: Mutex<Child>,
     grace: Duration,
-    _link: UnixStream,
+    link: UnixStream,
+    /// It has begun.
+    serves: bool,
 }
 
 /// Serves as a manager if this process was started by [`Builder::spawn_child`], and never returns then; otherwise
@@ -80,6 +82,8 @@ async fn serve(build: impl FnOnce() -> Builder) -> Result<()> {
     link.set_nonblocking(true).map_err(lost)?;
     let mut link = UnixStream::from_std(link).map_err(lost)?;
     let orders: Orders = read(&mut link).await?;
+    let mut interrupted =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()).map_err(lost)?;
     let builder =
         build().authkey(AuthKey::from_hex(&orders.key)?).identity(orders.identity).limits(orders.limits);
     let manager = match builder.serve_anywhere().await {
@@ -91,8 +95,6 @@ async fn serve(build: impl FnOnce() -> Builder) -> Result<()> {
     };
     let address = manager.addresses()?.first().map(ToString::to_string).unwrap_or_default();
     write(&mut link, &Ok::<_, String>(address)).await?;
-    let mut interrupted =
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()).map_err(lost)?;
     let ignore = async { while interrupted.recv().await.is_some() {} };
     tokio::select! {
         ended = manager.wait() => return ended,
@@ -119,17 +121,17 @@ impl Builder {
     /// As [`spawn_child`](Self::spawn_child), with another program or arguments. It must come to [`child_hook`].
     pub async fn spawn(self, mut command: Command) -> Result<Manager> {
         let (limits, key, identity) = self.orders()?;
-        let (mut link, far) = UnixStream::pair().map_err(lost)?;
+        let (link, far) = UnixStream::pair().map_err(lost)?;
         let far = OwnedFd::from(far.into_std().map_err(lost)?);
-        let child =
-            command.env(FLAG, "1").stdin(Stdio::from(far)).kill_on_drop(true).spawn().map_err(|error| {
-                Error::new(ErrorKind::Unavailable, format!("cannot start the process: {error}"))
-            })?;
+        let child = command.env(FLAG, "1").stdin(Stdio::from(far)).spawn().map_err(|error| {
+            Error::new(ErrorKind::Unavailable, format!("cannot start the process: {error}"))
+        })?;
         drop(command);
+        let mut process = Process { child: Mutex::new(child), grace: limits.grace, link, serves: false };
         let orders = Orders { key: key.to_hex().expose().into(), identity, limits: limits.clone() };
         let begin = async {
-            write(&mut link, &orders).await?;
-            read::<Result<String, String>>(&mut link).await
+            write(&mut process.link, &orders).await?;
+            read::<Result<String, String>>(&mut process.link).await
         };
         let begun = timeout(PATIENCE, begin).await.map_err(|_| {
             Error::new(ErrorKind::Timeout, "the process did not begin to serve within 10 seconds")
@@ -137,8 +139,18 @@ impl Builder {
         })?;
         let address =
             begun?.map_err(|why| Error::new(ErrorKind::Unavailable, format!("the child says: {why}")))?;
-        let process = Process { child: Mutex::new(child), grace: limits.grace, _link: link };
+        process.serves = true;
         Manager::connect_child(&address, key, Arc::new(process)).await
+    }
+}
+
+impl Drop for Process {
+    /// Who serves hears that the parent is gone, and ends in order.
+    fn drop(&mut self) {
+        if !self.serves {
+            // It fails if the process has just ended.
+            let _ = self.child.get_mut().start_kill();
+        }
     }
 }
 

@@ -118,8 +118,8 @@ impl From<RemoteErrorKind> for u8 {
 
 /// A call brought no result: what, why, and where.
 ///
-/// `Display` is one line. It holds no argument, no result and no secret; the text of a panic only if the manager was
-/// built to reveal it.
+/// `Display` is one line. It holds no argument, no result, no secret, and not the text of a panic: that is in the
+/// manager's own log.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoteError {
     kind: RemoteErrorKind,

@@ -1,6 +1,7 @@
 //! A place where a number of parties wait for each other.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,7 +31,8 @@ use crate::object::Remote;
 /// # Ok(()) }
 /// ```
 ///
-/// Other than Python's it has no action, since code does not travel: who gets index 0 does it.
+/// Code does not travel: what Python has as the action of a barrier is what whoever gets index 0 does, or, where it is to
+/// be done before anybody goes on, [`with_action`](Self::with_action).
 #[derive(Debug)]
 pub struct Barrier {
     rail: Arc<Rail>,
@@ -42,8 +44,7 @@ impl Barrier {
     /// For so many parties. With none or one, nobody waits.
     #[ctor]
     pub fn new(parties: u32) -> Self {
-        let state = State { is_broken: false, resets: 0, waiting: Vec::new() };
-        Self { rail: Arc::new(Rail { parties, state: Mutex::new(state) }), timeout: None }
+        Self::of(parties, None)
     }
 
     /// For so many parties; a wait without a time of its own has this one.
@@ -97,6 +98,37 @@ impl Barrier {
     }
 }
 
+impl Barrier {
+    fn of(parties: u32, action: Option<Action>) -> Self {
+        let state = State { is_broken: false, resets: 0, waiting: Vec::new() };
+        Self { rail: Arc::new(Rail { parties, action, state: Mutex::new(state) }), timeout: None }
+    }
+
+    /// For so many parties, to be hosted where the manager runs: `action` runs there each time that all have come, and
+    /// before any of them goes on. It must neither block nor use this barrier. If it panics, the barrier breaks.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// use proxystore_manager::{Manager, sync::Barrier};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let manager = Manager::builder().in_process()?;
+    /// let rounds = Arc::new(AtomicU32::new(0));
+    /// let count = rounds.clone();
+    /// let barrier = Barrier::with_action(2, move || _ = count.fetch_add(1, Ordering::Relaxed));
+    /// let barrier = manager.host(barrier)?;
+    /// let (one, two) = tokio::join!(barrier.wait(None), barrier.wait(None));
+    /// one.and(two)?;
+    /// assert_eq!(rounds.load(Ordering::Relaxed), 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn with_action(parties: u32, action: impl Fn() + Send + Sync + 'static) -> Self {
+        Self::of(parties, Some(Box::new(action)))
+    }
+}
+
 /// Somebody who takes part in a [`Barrier`]. When it is dropped, or its holder dies, the barrier breaks.
 #[derive(Debug)]
 pub struct Party {
@@ -127,9 +159,13 @@ impl Drop for Party {
     }
 }
 
+/// What is done when all have come.
+type Action = Box<dyn Fn() + Send + Sync>;
+
 /// What keeps parties from going on.
 struct Rail {
     parties: u32,
+    action: Option<Action>,
     state: Mutex<State>,
 }
 
@@ -186,7 +222,8 @@ impl Rail {
         let index = state.waiting.len() as u32;
         state.waiting.push(sender);
         if state.waiting.len() >= self.parties as usize {
-            state.open(true);
+            let act = |action: &Action| catch_unwind(AssertUnwindSafe(action)).is_ok();
+            if self.action.as_ref().is_none_or(act) { state.open(true) } else { state.abort() }
         }
         Ok(Arrival { rail: self.clone(), index, resets: state.resets, turn, is_over: false })
     }

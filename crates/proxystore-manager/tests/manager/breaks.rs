@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use proxystore_manager::builtin::List;
 use proxystore_manager::{CallError, Limits, Manager, RemoteErrorKind};
 use tokio::io::DuplexStream;
 use tokio_util::sync::CancellationToken;
@@ -112,6 +113,63 @@ async fn calls_run_once_although_the_connection_breaks_a_hundred_times() {
     objects(&manager, 1).await;
     drop(counter);
     objects(&manager, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_run_once_or_say_that_they_may_have_although_the_session_is_lost_again_and_again() {
+    let limits = Limits { lease: Duration::from_millis(200), ..limits() };
+    let manager = Manager::builder().limits(limits).in_process().unwrap();
+    let fragile = Arc::new(Fragile::new(&manager).await);
+    let list = List::<u64>::get_or_create(&fragile.client, "calls").await.unwrap();
+    let done = Arc::new(AtomicBool::new(false));
+    let breaker = tokio::spawn({
+        let (fragile, done) = (fragile.clone(), done.clone());
+        async move {
+            for broken in 1..=100 {
+                let outage = broken % 10 == 0;
+                fragile.cut.store(outage, Ordering::SeqCst);
+                let opened = fragile.opened.load(Ordering::SeqCst);
+                fragile.break_now();
+                if outage {
+                    // For longer than the lease: the session is lost, and what was on its way with it.
+                    tokio::time::sleep(Duration::from_millis(400)).await;
+                    fragile.cut.store(false, Ordering::SeqCst);
+                }
+                while fragile.opened.load(Ordering::SeqCst) == opened {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                tokio::time::sleep(Duration::from_millis(3)).await;
+            }
+            done.store(true, Ordering::SeqCst);
+        }
+    });
+    let mut calls = 0..;
+    let mut outcomes = Vec::new();
+    let mut flight = FuturesUnordered::new();
+    while !done.load(Ordering::SeqCst) || !flight.is_empty() {
+        while !done.load(Ordering::SeqCst) && flight.len() < 32 {
+            let (list, call) = (list.clone(), calls.next().unwrap());
+            flight.push(async move { (call, list.push(&call).await) });
+        }
+        outcomes.extend(flight.next().await);
+    }
+    breaker.await.unwrap();
+    let mut ran = vec![0; outcomes.len()];
+    let home: List<u64> = manager.lookup("calls").await.unwrap();
+    home.get_value().await.unwrap().into_iter().for_each(|call| ran[call as usize] += 1);
+    let mut unknown = 0;
+    for (call, outcome) in outcomes {
+        let ran = ran[call as usize];
+        match outcome {
+            Ok(()) => assert_eq!(ran, 1, "{call} is done"),
+            Err(error) if error.kind().may_have_run() => {
+                assert!(ran <= 1, "{call} ran {ran} times: {error}");
+                unknown += 1;
+            }
+            Err(error) => assert_eq!(ran, 0, "{call}: {error}"),
+        }
+    }
+    assert!(unknown > 0);
 }
 
 #[tokio::test]
