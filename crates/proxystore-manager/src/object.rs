@@ -56,7 +56,8 @@ pub trait Object: Sized + Send + Sync + 'static {
     /// }
     ///
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let guest = Manager::builder().in_process()?.host(Guest)?;
+    /// let manager = Manager::builder().in_process()?;
+    /// let guest = manager.host(Guest)?;
     /// let leaver: LeaverProxy = guest.base().cast().await?;
     /// assert_eq!(leaver.leave().await?, "goodbye");
     /// # Ok(()) }

@@ -5,6 +5,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::Either;
 use proxystore_core::{Result, Secret};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -334,15 +336,17 @@ impl ProxyBase {
 }
 
 /// Waits for a call for as long as the method says, and then no more.
-pub(crate) async fn within<R>(
+pub(crate) fn within<R>(
     method: &Method,
     call: impl Future<Output = Result<R, RemoteError>>,
-) -> Result<R, RemoteError> {
-    let Some(timeout) = method.timeout else { return call.await };
-    tokio::time::timeout(timeout, call).await.unwrap_or_else(|_| {
-        let why = format!("`{}` took longer than {timeout:?}; it may have run", method.name);
-        Err(RemoteError::new(RemoteErrorKind::DeadlineExceeded, why))
-    })
+) -> impl Future<Output = Result<R, RemoteError>> {
+    let Some(timeout) = method.timeout else { return Either::Left(call) };
+    Either::Right(tokio::time::timeout(timeout, call).map(move |ended| {
+        ended.unwrap_or_else(|_| {
+            let why = format!("`{}` took longer than {timeout:?}; it may have run", method.name);
+            Err(RemoteError::new(RemoteErrorKind::DeadlineExceeded, why))
+        })
+    }))
 }
 
 /// Of methods without an error of their own.

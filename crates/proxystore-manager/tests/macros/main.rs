@@ -1,6 +1,6 @@
 //! What `#[object]` and `#[interface]` generate, and what they say about mistakes.
 
-#![allow(clippy::unwrap_used, reason = "a failed expectation is what a test reports")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is what a test reports")]
 
 mod interfaces;
 mod lints;
