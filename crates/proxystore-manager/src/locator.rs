@@ -23,7 +23,7 @@ use crate::token::Token;
 /// The layout of the other formats.
 const VERSION: u8 = 1;
 /// The most addresses of one manager.
-const MAX_ADDRESSES: usize = 8;
+pub(crate) const MAX_ADDRESSES: usize = 8;
 /// The longest typeid, in bytes.
 pub(crate) const MAX_TYPEID: usize = 128;
 /// The longest text. It is longer than what fits by the other limits.
