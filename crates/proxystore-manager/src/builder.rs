@@ -9,6 +9,7 @@ use crate::address::Address;
 use crate::auth::AuthKey;
 use crate::id::ManagerId;
 use crate::limits::Limits;
+use crate::locator::MAX_ADDRESSES;
 use crate::manager::Manager;
 use crate::object::Object;
 use crate::server::{Space, Type, listener};
@@ -112,8 +113,12 @@ impl Builder {
     }
 
     /// As [`serve`](Self::serve), at several addresses, such as a Unix socket for those on this machine and TLS for
-    /// others. References name all of them, and are dialed in this order.
+    /// others: 8 at most. References name all of them, and are dialed in this order.
     pub async fn serve_all(self, addresses: &[&str]) -> Result<Manager> {
+        if addresses.len() > MAX_ADDRESSES {
+            let why = format!("{} addresses, and a reference has {MAX_ADDRESSES} at most", addresses.len());
+            return Err(Error::new(ErrorKind::Config, why).hint("listen at fewer"));
+        }
         let addresses: Vec<Address> =
             addresses.iter().map(|address| address.parse()).collect::<Result<_>>()?;
         #[cfg(feature = "tls")]

@@ -62,6 +62,8 @@ async fn a_reference_names_every_address_and_takes_the_first_that_answers() {
         let client = Manager::connect(address, key()).await.unwrap();
         assert_eq!(client.id().await.unwrap(), manager.id().await.unwrap());
     }
+    let many = builder().serve_all(&["tcp+insecure://127.0.0.1:0"; 9]).await.unwrap_err();
+    assert!(many.to_string().contains("a reference has 8 at most"), "{many}");
     let counter = manager.host(Counter { count: 7 }).unwrap();
     let reference = serde_json::to_string(&counter).unwrap();
     for is_there in [true, false] {
