@@ -137,9 +137,10 @@ async fn barrier_action_that_fails_breaks_it_for_all() {
 #[tokio::test]
 async fn pool_starmap_map_async_and_callbacks() {
     let [manager, client] = managers().await;
-    let pool = TaskPool::new(2)
-        .with("power", async |(x, y): (u64, u32)| x.pow(y))
-        .with("half", async |x: u64| if x % 2 == 0 { Ok(x / 2) } else { Err(format!("{x} is odd")) });
+    let pool =
+        TaskPool::new(2).with("power", async |(x, y): (u64, u32)| x.pow(y)).with("half", async |x: u64| {
+            if x.is_multiple_of(2) { Ok(x / 2) } else { Err(format!("{x} is odd")) }
+        });
     manager.publish("pool", &manager.host(pool).unwrap()).await.unwrap();
     let pool: TaskPoolProxy = client.lookup("pool").await.unwrap();
     assert_eq!(pool.map("power", [(2, 3), (3, 2), (5, 1)]).await, Ok(vec![8, 9, 5]));
