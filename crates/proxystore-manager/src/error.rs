@@ -118,8 +118,8 @@ impl From<RemoteErrorKind> for u8 {
 
 /// A call brought no result: what, why, and where.
 ///
-/// `Display` is one line. It holds no argument, no result, no secret, and not the text of a panic: that is in the
-/// manager's own log.
+/// `Display` is one line. It holds no argument, no result, no secret, and the text of a panic only if the manager was
+/// built with [`reveal_panics`](crate::Builder::reveal_panics): otherwise that is in the manager's own log.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoteError {
     kind: RemoteErrorKind,
@@ -154,6 +154,15 @@ impl RemoteError {
         self.call
     }
 
+    /// Kind and message, in one line.
+    pub(crate) fn reason(&self) -> String {
+        let words = self.kind.words();
+        match &*self.message {
+            "" => words.into(),
+            message => format!("{words}: {}", message.replace(['\n', '\r'], " ")),
+        }
+    }
+
     pub(crate) fn of_manager(mut self, manager: ManagerId) -> Self {
         self.manager.get_or_insert(manager);
         self
@@ -167,10 +176,7 @@ impl RemoteError {
 
 impl fmt::Display for RemoteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind.words())?;
-        if !self.message.is_empty() {
-            write!(f, ": {}", self.message.replace(['\n', '\r'], " "))?;
-        }
+        f.write_str(&self.reason())?;
         match (self.manager, self.call) {
             (Some(manager), Some(call)) => write!(f, " (manager={manager} call={call})"),
             (Some(manager), None) => write!(f, " (manager={manager})"),

@@ -219,7 +219,7 @@ impl Core {
         match state.as_deref() {
             Ok(State::Up(link)) => Ok(link.clone()),
             Ok(State::Over(error)) if sent => {
-                Err(RemoteError::new(RemoteErrorKind::MayHaveRun, error.to_string()).of_manager(self.manager))
+                Err(RemoteError::new(RemoteErrorKind::MayHaveRun, error.reason()).of_manager(self.manager))
             }
             Ok(State::Over(error)) => Err(error.clone()),
             Ok(State::Down) | Err(_) => Err(RemoteErrorKind::ConnectionLost.into()),

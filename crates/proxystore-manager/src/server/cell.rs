@@ -179,6 +179,9 @@ where
     B: FnOnce(Guard) -> F + Send + 'static,
     F: Future<Output = Result<R, RemoteError>> + Send + 'static,
 {
+    if local.is_over() {
+        return Err(RemoteErrorKind::ShuttingDown.into());
+    }
     let exclusive = method.access == Access::Exclusive;
     let cell = local.cell().clone();
     let mut chain = CHAIN.try_with(Vec::clone).unwrap_or_default();

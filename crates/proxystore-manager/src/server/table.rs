@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,8 @@ use crate::id::ObjectId;
 /// The objects of a manager.
 pub(crate) struct Table {
     state: Mutex<State>,
+    /// Set with the state locked, once.
+    closed: AtomicBool,
     max_objects: usize,
 }
 
@@ -27,7 +30,6 @@ struct State {
     last: u64,
     objects: HashMap<ObjectId, Entry>,
     pins: BTreeSet<(Instant, ObjectId)>,
-    closed: bool,
 }
 
 struct Entry {
@@ -72,7 +74,7 @@ impl Entry {
 
 impl Table {
     pub(crate) fn new(max_objects: usize) -> Self {
-        Self { state: Mutex::default(), max_objects }
+        Self { state: Mutex::default(), closed: AtomicBool::new(false), max_objects }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -83,7 +85,7 @@ impl Table {
     pub(crate) fn insert(self: &Arc<Self>, cell: Cell) -> Result<Local, RemoteError> {
         let cell = Arc::new(cell);
         let mut state = self.state();
-        if state.closed {
+        if self.is_closed() {
             return Err(RemoteErrorKind::ShuttingDown.into());
         }
         if state.objects.len() >= self.max_objects {
@@ -95,6 +97,11 @@ impl Table {
         state.objects.insert(object, Entry { cell: cell.clone(), sessions: 0, locals: 1, pinned: None });
         drop(state);
         Ok(Local { table: self.clone(), object, cell })
+    }
+
+    /// Whether there will be no objects any more.
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// A hold of this process.
@@ -155,7 +162,7 @@ impl Table {
     /// Removes all objects; there will be no others.
     pub(crate) fn close(&self) {
         let mut state = self.state();
-        state.closed = true;
+        self.closed.store(true, Ordering::Release);
         state.pins.clear();
         let objects = std::mem::take(&mut state.objects);
         drop(state);
@@ -198,6 +205,11 @@ impl Local {
 
     pub(crate) fn cell(&self) -> &Arc<Cell> {
         &self.cell
+    }
+
+    /// Whether its manager has ended, and would not have it any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.table.is_closed()
     }
 }
 

@@ -257,3 +257,15 @@ async fn a_container_that_does_not_know_its_values_keeps_what_they_lead_to() {
         objects(manager, 0).await;
     }
 }
+
+#[tokio::test]
+async fn a_proxy_at_home_ends_with_its_manager() {
+    let (manager, client) = pair().await;
+    let counter = CounterProxy::create(&manager, 1).await.unwrap();
+    let away = CounterProxy::create(&client, 1).await.unwrap();
+    assert_eq!(counter.get().await, Ok(1));
+    manager.shutdown().await.unwrap();
+    assert_eq!(counter.get().await.unwrap_err().kind(), RemoteErrorKind::ShuttingDown);
+    let lost = away.get().await.unwrap_err();
+    assert!(!lost.to_string().contains(") ("), "the manager is named once: {lost}");
+}
