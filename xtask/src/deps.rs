@@ -55,6 +55,12 @@ const RULES: &[Rule] = &[
         banned: &["ring", "openssl", "openssl-sys", "native-tls"],
     },
     Rule {
+        what: "proxystore with manager",
+        flags: &["--package", "proxystore", "--features", "manager"],
+        ceiling: Some(107),
+        banned: &["redis", "aws*", "object_store", "rustls", "ring", "openssl", "openssl-sys", "native-tls"],
+    },
+    Rule {
         what: "the whole workspace",
         flags: &["--workspace", "--all-features", "--edges", "dev"],
         ceiling: None,

@@ -22,10 +22,10 @@
 //! ```
 //!
 //! # Features
-//! `local` and `file` are on by default; `multi`, `redis`, `redis-tls`, `redis-cluster`, `s3`, `object-store`,
-//! `json`, `msgpack`, `zstd`, `lz4`, `encrypt`, `blocking`, `metrics`, `tracing`, `signal`, or `full`; and the other clouds,
-//! which are not part of it: `gcs`, `azure`, `http`, `object-store-s3`. A feature that names a connector is a module here, a
-//! crate `proxystore-…` and a URI scheme.
+//! `local` and `file` are on by default; `multi`, `redis`, `redis-tls`, `redis-cluster`, `s3`, `object-store`, `manager`,
+//! `manager-tls`, `json`, `msgpack`, `zstd`, `lz4`, `encrypt`, `blocking`, `metrics`, `tracing`, `signal`, or `full`; and
+//! the other clouds, which are not part of it: `gcs`, `azure`, `http`, `object-store-s3`. A feature that names a connector
+//! is a module here, a crate `proxystore-…` and a URI scheme.
 
 #[cfg(feature = "blocking")]
 pub use proxystore_core::Transparent;
@@ -47,6 +47,11 @@ pub use proxystore_core;
 pub use proxystore_file as file;
 #[cfg(feature = "local")]
 pub use proxystore_local as local;
+/// Live objects that are shared between processes.
+#[cfg(feature = "manager")]
+pub use proxystore_manager as manager;
+#[cfg(feature = "manager")]
+pub use proxystore_manager::facade::{interface, object};
 #[cfg(feature = "multi")]
 pub use proxystore_multi as multi;
 #[cfg(feature = "object-store")]
@@ -108,6 +113,10 @@ struct Lifetimes;
 #[cfg(all(doctest, feature = "file"))]
 #[doc = include_str!("../../../docs/guides/ownership.md")]
 struct Ownership;
+
+#[cfg(all(doctest, feature = "manager-tls"))]
+#[doc = include_str!("../../../docs/guides/manager.md")]
+struct ManagerGuide;
 
 /// The programs in the README compile and run.
 #[cfg(all(doctest, feature = "file"))]

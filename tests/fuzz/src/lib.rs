@@ -15,6 +15,7 @@ mod codecs;
 mod config;
 mod decompress;
 mod envelope;
+mod frames;
 mod key;
 mod letters;
 mod operations;
@@ -31,6 +32,7 @@ pub use codecs::codecs;
 pub use config::config;
 pub use decompress::decompress;
 pub use envelope::envelope;
+pub use frames::frames;
 pub use key::key;
 pub use letters::letters;
 pub use operations::operations;
@@ -59,6 +61,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "config", run: config, seeds: config::seeds },
     Target { name: "decompress", run: decompress, seeds: decompress::seeds },
     Target { name: "envelope", run: envelope, seeds: envelope::seeds },
+    Target { name: "frames", run: frames, seeds: frames::seeds },
     Target { name: "key", run: key, seeds: key::seeds },
     Target { name: "letters", run: letters, seeds: letters::seeds },
     Target { name: "operations", run: operations, seeds: operations::seeds },

@@ -145,6 +145,7 @@ bounded! {
     config 20_000 runs, 1 << 20;
     decompress 10_000 runs, 16 << 20;
     envelope 20_000 runs, 1 << 20;
+    frames 5_000 runs, 4 << 20;
     key 20_000 runs, 1 << 20;
     letters 10_000 runs, 1 << 20;
     operations 5_000 runs, 4 << 20;

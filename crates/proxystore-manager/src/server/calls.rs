@@ -1,0 +1,120 @@
+//! The calls of a session: each runs once, and its result is kept until the client has it or wants it no more.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+use crate::frame::{CallNumber, Capability, Reply};
+use crate::id::ObjectId;
+
+/// A call that runs, or whose result waits.
+pub(crate) struct Running {
+    pub(crate) cancel: CancellationToken,
+    pub(crate) context: Context,
+    reply: watch::Sender<Option<Arc<Reply>>>,
+}
+
+/// The calls of a session that the client has not finished with.
+#[derive(Default)]
+pub(crate) struct Calls {
+    open: HashMap<CallNumber, Arc<Running>>,
+    /// Bytes of results that wait.
+    pub(crate) bytes: usize,
+}
+
+/// What to do with a call that came in.
+pub(crate) enum Known {
+    /// Run it.
+    New(Arc<Running>),
+    /// It came before: wait for its result.
+    Before(Arc<Running>),
+    /// There are too many.
+    Full,
+}
+
+impl Running {
+    /// The result, as soon as it is there.
+    pub(crate) async fn reply(&self) -> Option<Arc<Reply>> {
+        self.reply.subscribe().wait_for(Option::is_some).await.ok()?.clone()
+    }
+}
+
+impl Calls {
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Finds the call of this number, or begins it unless there are too many.
+    pub(crate) fn enter(&mut self, number: CallNumber, context: Context, full: bool) -> Known {
+        if let Some(running) = self.open.get(&number) {
+            return Known::Before(running.clone());
+        }
+        if full {
+            return Known::Full;
+        }
+        let running =
+            Arc::new(Running { cancel: CancellationToken::new(), context, reply: watch::Sender::new(None) });
+        self.open.insert(number, running.clone());
+        Known::New(running)
+    }
+
+    /// Keeps the result, unless the call was cancelled meanwhile.
+    pub(crate) fn finish(
+        &mut self,
+        number: CallNumber,
+        running: &Running,
+        reply: Arc<Reply>,
+    ) -> Option<Discarded> {
+        if !self.open.contains_key(&number) {
+            return Some(Discarded { context: running.context.clone(), granted: granted(&reply) });
+        }
+        self.bytes += size(&reply);
+        running.reply.send_replace(Some(reply));
+        None
+    }
+
+    /// The client has the result.
+    pub(crate) fn done(&mut self, number: CallNumber) {
+        if let Some(running) = self.open.remove(&number) {
+            self.bytes -= running.reply.borrow().as_deref().map_or(0, size);
+        }
+    }
+
+    /// Nobody wants the result.
+    pub(crate) fn cancel(&mut self, number: CallNumber) -> Option<Discarded> {
+        let running = self.open.remove(&number)?;
+        running.cancel.cancel();
+        let reply = running.reply.borrow().clone()?;
+        self.bytes -= size(&reply);
+        Some(Discarded { context: running.context.clone(), granted: granted(&reply) })
+    }
+
+    /// The session ended: nobody wants anything.
+    pub(crate) fn end(&mut self) -> Vec<Discarded> {
+        let numbers: Vec<_> = self.open.keys().copied().collect();
+        numbers.into_iter().filter_map(|number| self.cancel(number)).collect()
+    }
+}
+
+/// A result that reached nobody. What it did is undone outside of all locks.
+pub(crate) struct Discarded {
+    pub(crate) context: Context,
+    /// The holds that came with it.
+    pub(crate) granted: Vec<ObjectId>,
+}
+
+fn size(reply: &Reply) -> usize {
+    reply.payload().map_or(0, |payload| payload.bytes.len())
+}
+
+fn granted(reply: &Reply) -> Vec<ObjectId> {
+    let capabilities = reply.payload().map_or(&[][..], |payload| &payload.capabilities);
+    let here = capabilities.iter().filter_map(|capability| match capability {
+        Capability::Here { object, .. } => Some(*object),
+        Capability::There(_) => None,
+    });
+    here.collect()
+}
