@@ -83,11 +83,8 @@ async fn main() -> Result {
 }
 
 async fn start(kind: &str, entrance: &str) -> Result<Child> {
-    let mut worker = Command::new(std::env::current_exe()?)
-        .arg(kind)
-        .stdin(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
+    let mut worker =
+        Command::new(std::env::current_exe()?).arg(kind).stdin(Stdio::piped()).kill_on_drop(true).spawn()?;
     if let Some(stdin) = &mut worker.stdin {
         stdin.write_all(entrance.as_bytes()).await?;
     }

@@ -212,6 +212,18 @@ mod tests {
         assert!(rmp_serde::from_slice::<Locator>(&bytes).unwrap() == locator);
     }
 
+    /// A reference of version 1: whoever changes it bumps the version.
+    #[test]
+    fn the_bytes_are_those_of_version_1() {
+        let locator = Locator { token: Mint::none(), ..locator() };
+        let text = "psm://4c586d1e5045d7bd24abc7c21af33cd5.00000000000000ab@unix:%2frun%2fa%20b%2cc%2fs,\
+            tls:%2f%2fh:1/7?t=demo.Counter%3c%c3%a9%3e&k=0000000000000000000000000000000000";
+        assert_eq!(locator.text(), text);
+        let bytes = "014c586d1e5045d7bd24abc7c21af33cd5ab010211756e69783a2f72756e2f6120622c632f7309746c733a2f2f683a3107\
+            1064656d6f2e436f756e7465723cc3a93e0000000000000000000000000000000000";
+        assert_eq!(hex::write(&postcard::to_allocvec(&locator).unwrap()), bytes);
+    }
+
     #[test]
     fn debug_hides_the_token() {
         let locator = locator();
