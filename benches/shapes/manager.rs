@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use futures_util::{Stream, StreamExt, stream};
 use proxystore::Bytes;
 use proxystore::manager::{Manager, child_hook};
-use proxystore_benches::{Race, Run, Suite};
+use proxystore_benches::{Race, Run, Suite, once};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::Mutex;
@@ -18,6 +18,10 @@ use crate::ours::{keep, value};
 /// Calls under way at a time; CPython has eight client processes, each with one.
 const IN_FLIGHT: u64 = 64;
 const BLOB: usize = 1 << 20;
+/// Objects that are made one after the other.
+const OBJECTS: u64 = 100;
+/// Items of one stream.
+const ITEMS: u64 = 10_000;
 const NAME: &str = "CPython";
 
 struct Counter(i64);
@@ -72,11 +76,14 @@ impl Python {
     }
 }
 
-fn python(client: &Arc<Mutex<Python>>, shape: &'static str) -> Run {
+/// CPython does `part` of what is `whole` for us, so that both take about as long.
+fn python(client: &Arc<Mutex<Python>>, shape: &'static str, (part, whole): (u64, u64)) -> Run {
     let client = client.clone();
     Arc::new(move |times| {
         let client = client.clone();
-        Box::pin(async move { client.lock().await.run(shape, times).await })
+        Box::pin(async move {
+            client.lock().await.run(shape, times * part).await.mul_f64(whole as f64 / part as f64)
+        })
     })
 }
 
@@ -121,7 +128,7 @@ fn create(manager: &'static Manager) -> Run {
             let objects = async || manager.stats().await.expect("the stats").objects;
             let before = objects().await;
             let start = Instant::now();
-            for _ in 0..times {
+            for _ in 0..times * OBJECTS {
                 CounterProxy::create(manager, 0).await.expect("an object");
             }
             while objects().await > before {}
@@ -131,32 +138,19 @@ fn create(manager: &'static Manager) -> Run {
 }
 
 fn numbers(counter: &'static CounterProxy) -> Run {
-    Arc::new(move |times| {
-        Box::pin(async move {
-            let start = Instant::now();
-            let mut numbers = counter.numbers(times as i64).await.expect("a stream");
-            let mut count = 0;
-            while let Some(number) = numbers.next().await {
-                number.expect("a number");
-                count += 1;
-            }
-            let took = start.elapsed();
-            assert_eq!(count, times);
-            took
-        })
+    once(move || async move {
+        let mut numbers = counter.numbers(ITEMS as i64).await.expect("a stream");
+        let mut count = 0;
+        while let Some(number) = numbers.next().await {
+            number.expect("a number");
+            count += 1;
+        }
+        assert_eq!(count, ITEMS);
     })
 }
 
 fn blob(counter: &'static CounterProxy) -> Run {
-    Arc::new(move |times| {
-        Box::pin(async move {
-            let start = Instant::now();
-            for _ in 0..times {
-                assert_eq!(counter.blob().await.expect("a result").len(), BLOB);
-            }
-            start.elapsed()
-        })
-    })
+    once(move || async move { assert_eq!(counter.blob().await.expect("a result").len(), BLOB) })
 }
 
 pub(crate) fn measure(suite: &mut Suite) {
@@ -164,12 +158,14 @@ pub(crate) fn measure(suite: &mut Suite) {
     let client = Arc::new(Mutex::new(client));
     let manager = keep(suite.block_on(Manager::builder().spawn_child()).expect("a manager"));
     let counter = keep(suite.block_on(CounterProxy::create(manager, 0)).expect("an object"));
-    let race = |shape: &str, ours: Run, theirs| {
-        Race::new("manager", shape, ours).against(NAME, python(&client, theirs))
+    let race = |shape: &str, ours, theirs, share| {
+        Race::new("manager", shape, ours).against(NAME, python(&client, theirs, share))
     };
-    suite.run(race("call", call(counter), "call").within("M1", NAME, 0.9));
-    suite.run(race("calls, 64 at once", at_once(counter), "at once").within("M2", NAME, 0.5));
-    suite.run(race("create and drop", create(manager), "create").within("M3", NAME, 0.1));
-    suite.run(race("item of a stream", numbers(counter), "numbers").within("M4", NAME, 0.02));
-    suite.run(race("result", blob(counter), "blob").bytes(BLOB).within("M5", NAME, 1.0 / 3.0));
+    suite.run(race("call", call(counter), "call", (1, 1)).within("M1", NAME, 0.9));
+    suite.run(race("64 calls at once", at_once(counter), "at once", (1, 1)).within("M2", NAME, 0.5));
+    let create = race("create and drop 100", create(manager), "create", (OBJECTS / 20, OBJECTS));
+    suite.run(create.within("M3", NAME, 0.1));
+    let stream = race("stream of 10,000", numbers(counter), "numbers", (ITEMS / 100, ITEMS));
+    suite.run(stream.within("M4", NAME, 0.02));
+    suite.run(race("result", blob(counter), "blob", (1, 1)).bytes(BLOB).within("M5", NAME, 1.0 / 3.0));
 }

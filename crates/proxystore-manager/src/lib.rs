@@ -63,10 +63,12 @@ mod manager;
 mod object;
 pub mod pool;
 mod proxy;
+mod quiet;
 mod registry;
 #[cfg(feature = "tls")]
 mod secret_file;
 mod server;
+mod steady;
 #[cfg(not(feature = "store"))]
 #[path = "no_store.rs"]
 mod store;

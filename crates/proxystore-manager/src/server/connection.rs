@@ -16,6 +16,7 @@ use crate::error::{RemoteError, RemoteErrorKind};
 use crate::frame::{Reply, Request};
 use crate::handshake::{self, SessionId, Welcome};
 use crate::heard::Watched;
+use crate::steady::Steady;
 use crate::wire;
 
 /// Replies that wait for one connection to take them, beyond those of the calls that a session may have.
@@ -48,7 +49,7 @@ pub(crate) async fn serve<S>(
     let admitted = handshake::accept(&mut stream, &space.key, channel, identity, admit).await;
     drop(handshake);
     match admitted {
-        Ok(admitted) => run(&space, stream, admitted).await,
+        Ok(admitted) => Steady::new(run(&space, stream, admitted)).await,
         Err(error) => tracing::warn!(%error, "a client was not let in"),
     }
 }
