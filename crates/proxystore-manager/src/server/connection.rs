@@ -88,9 +88,10 @@ where
     let mut requests = pin!(channel.requests());
     // How many calls begin in tasks of their own, since one has kept this one busy.
     let mut apart = 0;
+    let mut disconnected = pin!(disconnected.cancelled());
     loop {
         let request = tokio::select! {
-            () = disconnected.cancelled() => return,
+            () = &mut disconnected => return,
             request = requests.next() => match request {
                 Some(Ok(request)) => request,
                 _ => return,
