@@ -15,6 +15,7 @@ mod file;
 mod growth;
 mod layers;
 mod local;
+mod manager;
 mod multi;
 #[cfg(feature = "s3")]
 mod object_store;
@@ -43,11 +44,13 @@ const ALL: &[(&str, Measure)] = &[
     #[cfg(feature = "s3")]
     ("object-store", object_store::measure),
     ("multi", multi::measure),
+    ("manager", manager::measure),
     ("wake", wake::measure),
     ("growth", growth::measure),
 ];
 
 fn main() -> ExitCode {
+    manager::play();
     if let Some(done) = roles() {
         return done;
     }

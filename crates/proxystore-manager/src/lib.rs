@@ -36,7 +36,8 @@
 //!
 //! From the outside in: `manager.rs` is what users hold; `proxy.rs` with `home.rs` and `away.rs` is a proxy here and
 //! there; `client` has the session of a client, `server` its other end, the table of objects and their locks; `frame.rs`,
-//! `wire.rs` and `handshake.rs` are what travels. `tls.rs`, `store.rs` and `cli.rs` are the features of these names.
+//! `wire.rs` and `handshake.rs` are what travels, `quiet.rs` and `steady.rs` how it is waited for. `tls.rs`, `store.rs`
+//! and `cli.rs` are the features of these names.
 
 mod address;
 mod auth;
@@ -64,10 +65,12 @@ mod manager;
 mod object;
 pub mod pool;
 mod proxy;
+mod quiet;
 mod registry;
 #[cfg(feature = "tls")]
 mod secret_file;
 mod server;
+mod steady;
 #[cfg(not(feature = "store"))]
 #[path = "no_store.rs"]
 mod store;

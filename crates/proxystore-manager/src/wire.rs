@@ -11,10 +11,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tarpc::trace::{SamplingDecision, SpanId, TraceId};
 use tarpc::{ClientMessage, Response, ServerError, context, trace};
-use tokio_util::codec::{Decoder, Encoder, Framed};
+use tokio_util::codec::{Decoder, Encoder};
 
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::frame::{Reply, Request};
+
+mod transport;
+
+use transport::Transport;
 
 /// The longest wait for a reply. A deadline in years would stop tarpc's timers.
 pub(crate) const MAX_DEADLINE: Duration = Duration::from_secs(24 * 3600);
@@ -22,6 +26,8 @@ pub(crate) const MAX_DEADLINE: Duration = Duration::from_secs(24 * 3600);
 const MAX_HEAD: usize = 1 << 20;
 /// What of it is not capabilities.
 const SPARE_HEAD: usize = 64 << 10;
+/// What of a payload is copied to its head, so that it goes out in one piece.
+const BESIDE: usize = 64 << 10;
 
 /// From client to server.
 #[derive(Serialize, Deserialize)]
@@ -82,20 +88,24 @@ pub(crate) fn fits(payload: usize, capabilities: usize, max_payload: usize) -> b
 
 pub(crate) struct Codec<End> {
     max: usize,
+    /// What comes behind what was encoded last.
+    rest: Option<Bytes>,
     end: PhantomData<End>,
 }
 
 /// The transport of one end; payloads are at most `max_payload` bytes.
-pub(crate) fn framed<S, End>(stream: S, max_payload: usize) -> Framed<S, Codec<End>>
+pub(crate) fn framed<S, End>(stream: S, max_payload: usize) -> Transport<S, End>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite,
+    Codec<End>: Decoder,
 {
-    Framed::new(stream, Codec { max: max_payload.saturating_add(MAX_HEAD), end: PhantomData })
+    Transport::new(stream, Codec { max: max_payload.saturating_add(MAX_HEAD), rest: None, end: PhantomData })
 }
 
-fn put(message: &impl Message, max: usize, out: &mut BytesMut) -> io::Result<()> {
+/// Gives what of the payload has to follow.
+fn put(message: &impl Message, max: usize, out: &mut BytesMut) -> io::Result<Option<Bytes>> {
     let head = postcard::to_allocvec(message).map_err(io::Error::other)?;
-    let payload = message.payload().map_or(&[][..], |payload| &payload[..]);
+    let mut payload = message.payload().cloned().unwrap_or_default();
     let length = head.len() + payload.len();
     let Some(length) = u32::try_from(length).ok().filter(|_| length <= max) else {
         return Err(io::Error::new(
@@ -103,11 +113,12 @@ fn put(message: &impl Message, max: usize, out: &mut BytesMut) -> io::Result<()>
             format!("a message of {length} bytes, above the limit"),
         ));
     };
+    let rest = payload.split_off(payload.len().min(BESIDE));
     out.reserve(4 + head.len() + payload.len());
     out.put_u32(length);
     out.put_slice(&head);
-    out.put_slice(payload);
-    Ok(())
+    out.put_slice(&payload);
+    Ok(Some(rest).filter(|rest| !rest.is_empty()))
 }
 
 fn take<M: Message>(max: usize, input: &mut BytesMut) -> io::Result<Option<M>> {
@@ -160,7 +171,8 @@ impl Encoder<ClientMessage<Request>> for Codec<Client> {
             ClientMessage::Cancel { request_id, .. } => Up::Cancel { id: request_id },
             _ => return Err(io::ErrorKind::Unsupported.into()),
         };
-        put(&up, self.max, out)
+        self.rest = put(&up, self.max, out)?;
+        Ok(())
     }
 }
 
@@ -184,7 +196,9 @@ impl Encoder<Response<Reply>> for Codec<Server> {
     fn encode(&mut self, response: Response<Reply>, out: &mut BytesMut) -> io::Result<()> {
         let failed =
             |error: ServerError| Reply::Remote(RemoteError::new(RemoteErrorKind::Unexpected, error.detail));
-        put(&Down { id: response.request_id, reply: response.message.unwrap_or_else(failed) }, self.max, out)
+        let down = Down { id: response.request_id, reply: response.message.unwrap_or_else(failed) };
+        self.rest = put(&down, self.max, out)?;
+        Ok(())
     }
 }
 

@@ -19,6 +19,11 @@ const GOALS: &[(&str, &str)] = &[
     ("P11", "ahead of Python ProxyStore everywhere"),
     ("P12", "peak memory: the object and 32 MiB"),
     ("P13", "a million objects cost no more each than a thousand"),
+    ("M1", "a small call of a manager's object: 0.9 times CPython's"),
+    ("M2", "64 calls at once: twice as many a second as eight processes of CPython"),
+    ("M3", "ten objects made and dropped in the time of CPython's one"),
+    ("M4", "fifty items of a stream in the time of CPython's one"),
+    ("M5", "results of 1 MiB: three times as fast as CPython's"),
 ];
 
 /// One line for each goal, and one for each of its figures that misses it.

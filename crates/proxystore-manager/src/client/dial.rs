@@ -14,6 +14,7 @@ use crate::address::Address;
 use crate::auth::AuthKey;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::id::ManagerId;
+use crate::quiet::Quiet;
 use crate::tls;
 
 /// How long a connection may take.
@@ -61,7 +62,7 @@ async fn dial(address: &Address, manager: Option<ManagerId>) -> Result<Stream, R
     match address {
         Address::Unix(path) => {
             let stream = UnixStream::connect(path).await.map_err(broken)?;
-            Ok(Stream { io: Box::new(stream), channel: Vec::new() })
+            Ok(Stream { io: Box::new(Quiet::new(stream).map_err(broken)?), channel: Vec::new() })
         }
         Address::Insecure(place) => {
             let found: Vec<_> = tokio::net::lookup_host(place).await.map_err(broken)?.collect();

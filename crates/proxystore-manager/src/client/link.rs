@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use super::dial::Stream;
 use crate::frame::{Item, MAX_ITEMS, Reply, Request};
 use crate::heard::{Heard, Watched};
+use crate::steady::Steady;
 use crate::wire;
 
 /// Calls of a session at once. What the connection takes is above it, so that beats always pass.
@@ -38,7 +39,7 @@ impl Link {
         config.pending_request_buffer = 2 * MAX_CALLS;
         let client = tarpc::client::new(config, transport);
         let dispatch = tokio::spawn(async move {
-            if let Err(error) = client.dispatch.await {
+            if let Err(error) = Steady::new(client.dispatch).await {
                 tracing::debug!(%error, "the connection to a manager broke");
             }
         });

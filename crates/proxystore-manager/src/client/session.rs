@@ -214,6 +214,9 @@ impl Core {
 
     /// The connection of the moment; waits for one while the session lasts.
     async fn link(&self, sent: bool) -> Result<Arc<Link>, RemoteError> {
+        if let State::Up(link) = &*self.link.borrow() {
+            return Ok(link.clone());
+        }
         let mut link = self.link.subscribe();
         let state = link.wait_for(|state| !matches!(state, State::Down)).await;
         match state.as_deref() {
@@ -234,7 +237,7 @@ impl Core {
 
     /// After a reconnect, calls that went out before do so again, in their order; others wait for them.
     async fn wait_for_turn(&self, number: CallNumber) {
-        loop {
+        while !self.calls().again.is_empty() {
             let mut over = pin!(self.turn.notified());
             over.as_mut().enable();
             if self.calls().again.first().is_none_or(|first| *first == number) {

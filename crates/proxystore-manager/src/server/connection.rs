@@ -16,6 +16,7 @@ use crate::error::{RemoteError, RemoteErrorKind};
 use crate::frame::{Reply, Request};
 use crate::handshake::{self, SessionId, Welcome};
 use crate::heard::Watched;
+use crate::steady::Steady;
 use crate::wire;
 
 /// Replies that wait for one connection to take them, beyond those of the calls that a session may have.
@@ -48,7 +49,7 @@ pub(crate) async fn serve<S>(
     let admitted = handshake::accept(&mut stream, &space.key, channel, identity, admit).await;
     drop(handshake);
     match admitted {
-        Ok(admitted) => run(&space, stream, admitted).await,
+        Ok(admitted) => Steady::new(run(&space, stream, admitted)).await,
         Err(error) => tracing::warn!(%error, "a client was not let in"),
     }
 }
@@ -87,9 +88,10 @@ where
     let mut requests = pin!(channel.requests());
     // How many calls begin in tasks of their own, since one has kept this one busy.
     let mut apart = 0;
+    let mut disconnected = pin!(disconnected.cancelled());
     loop {
         let request = tokio::select! {
-            () = disconnected.cancelled() => return,
+            () = &mut disconnected => return,
             request = requests.next() => match request {
                 Some(Ok(request)) => request,
                 _ => return,

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{Space, serve};
 use crate::address::Address;
 use crate::handshake;
+use crate::quiet::Quiet;
 use crate::tls::{Acceptor, Identity};
 
 /// What listens at an address.
@@ -151,7 +152,10 @@ async fn accept(space: Arc<Space>, door: Door) {
 
 async fn receive(space: Arc<Space>, guest: Guest, handshake: OwnedSemaphorePermit) {
     match guest {
-        Guest::Unix(stream) => serve(space, stream, &[], handshake).await,
+        Guest::Unix(stream) => match Quiet::new(stream) {
+            Ok(stream) => serve(space, stream, &[], handshake).await,
+            Err(error) => tracing::warn!(%error, "a client was not let in"),
+        },
         Guest::Tcp(stream, None) => serve(space, stream, &[], handshake).await,
         Guest::Tcp(stream, Some(acceptor)) => {
             match tokio::time::timeout(handshake::TIME, acceptor.accept(stream)).await {

@@ -1,3 +1,4 @@
+use futures_util::{SinkExt, StreamExt};
 use proptest::prelude::*;
 
 use super::*;
@@ -22,7 +23,7 @@ fn up(request: Request) -> Up {
 
 fn frame(message: &impl Message) -> BytesMut {
     let mut out = BytesMut::new();
-    put(message, 1 << 20, &mut out).unwrap();
+    assert_eq!(put(message, 1 << 20, &mut out).unwrap(), None);
     out
 }
 
@@ -85,6 +86,39 @@ fn the_bytes_are_those_of_version_1() {
     assert_eq!(crate::hex::write(&beat), "000000140001e80700000000060500010102020304040505");
     let reply = frame(&Down { id: 1, reply: Reply::Remote(RemoteErrorKind::ObjectGone.into()) });
     assert_eq!(crate::hex::write(&reply), "00000006010300000000");
+}
+
+#[tokio::test]
+async fn large_payloads_arrive_in_their_order_among_small_ones() {
+    let (near, far) = tokio::io::duplex(1000);
+    let mut client = framed::<_, Client>(near, 1 << 20);
+    let mut server = framed::<_, Server>(far, 1 << 20);
+    let sizes = [3, BESIDE, BESIDE + 1, 0, 1 << 20, 7];
+    let send = async {
+        for (id, size) in sizes.into_iter().enumerate() {
+            let Request::Call { number, ask: Ask::Method { object, token, method, args } } = call(b"") else {
+                panic!("a call")
+            };
+            let bytes = (0..size).map(|i| (i % 251) as u8).collect();
+            let ask = Ask::Method { object, token, method, args: Payload { bytes, ..args } };
+            let message = Request::Call { number, ask };
+            let request = tarpc::Request { context: context::current(), id: id as u64, message };
+            client.feed(ClientMessage::Request(request)).await.unwrap();
+        }
+        SinkExt::<ClientMessage<Request>>::close(&mut client).await.unwrap();
+    };
+    let receive = async {
+        for (id, size) in sizes.into_iter().enumerate() {
+            let Some(Ok(ClientMessage::Request(request))) = server.next().await else { panic!("a request") };
+            assert_eq!(request.id, id as u64);
+            let bytes = &request.message.payload().unwrap().bytes;
+            assert!(
+                bytes.len() == size && bytes.iter().enumerate().all(|(i, byte)| *byte == (i % 251) as u8)
+            );
+        }
+        assert!(server.next().await.unwrap().is_err(), "its end is one");
+    };
+    tokio::join!(send, receive);
 }
 
 proptest! {
