@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::{Mux, WAITING};
-use crate::link::Deaf;
+use crate::link::{Deaf, lock};
 use crate::request::Request;
 use crate::wire::Wire;
 
@@ -25,7 +25,9 @@ async fn a_driver_whose_runtime_goes_leaves_nobody_waiting() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let connect = async move { Mux::spawn(Wire::connect(&info).await.unwrap().unwrap(), Arc::new(Deaf)) };
     let mux = runtime.spawn(connect).await.unwrap();
-    mux.room.acquire_many(WAITING as u32).await.unwrap().forget();
+    // Somebody writes, and there is no room for more.
+    let _writer = lock(&mux.0.line).writer.take();
+    mux.0.room.acquire_many(WAITING as u32).await.unwrap().forget();
     let request = Request::of("GET", "app:k");
     let waiting = mux.send(&request);
     runtime.shutdown_background();
