@@ -157,9 +157,12 @@ impl RedisConnector {
         stored(one(self.lanes.call(&sets, bytes, effect_of(options)).await?)?)
     }
 
+    /// What only large objects need is apart: memory for a small future is quicker to have.
     async fn read(&self, key: &Key) -> Result<Option<Bytes>> {
         let name = self.name(key);
-        if let Some(answer) = self.lanes.straight(&name).await? {
+        if let Some(lease) = self.lanes.idle()
+            && let Some(answer) = Box::pin(self.lanes.straight(lease, &name)).await?
+        {
             return bytes(answer);
         }
         let start = if self.lanes.endpoint().is_wired() {
@@ -176,10 +179,14 @@ impl RedisConnector {
         if (1..=SMALL).contains(&start.len()) {
             return Ok(Some(start));
         }
+        Box::pin(self.read_rest(key, answers.next())).await
+    }
+
+    /// An object that is empty, absent, or large, which a range does not tell; its length, if that was asked for.
+    async fn read_rest(&self, key: &Key, size: Option<Value>) -> Result<Option<Bytes>> {
         let name = self.name(key);
-        let size = match answers.next().map(integer).transpose()? {
+        let size = match size.map(integer).transpose()? {
             Some(size) if size > 0 => size,
-            // Empty or absent, which a range does not tell.
             _ => match self.size(&name).await? {
                 None => return Ok(None),
                 Some(0) => return Ok(Some(Bytes::new())),
