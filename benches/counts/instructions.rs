@@ -36,7 +36,6 @@ pub(crate) fn play(name: &str) -> Result<()> {
     let server = if name.starts_with("redis") { runtime.block_on(RedisServer::start()) } else { None };
     if let Some(server) = &server {
         paths.extend(paths::of_a_store(&runtime, "redis", &server.uri()));
-        paths.extend(paths::of_many(&runtime, "redis", &server.uri()));
     }
     for path in paths.iter().filter(|path| path.name == name) {
         (path.work)(TIMES);

@@ -2,7 +2,6 @@
 
 use std::hint::black_box;
 
-use futures_util::future::join_all;
 use proxystore::{Bytes, Codec, Key, Postcard, Proxy, Raw, Store};
 use proxystore_testkit::sample;
 use tokio::runtime::Runtime;
@@ -78,40 +77,6 @@ pub(crate) fn of_a_store<'a>(runtime: &'a Runtime, name: &str, uri: &str) -> [Pa
                 for _ in 0..times {
                     let proxy = resolving.proxy_from_key::<Bytes, Raw>(key.clone());
                     black_box(proxy.resolve_async().await.expect("a target"));
-                }
-            });
-        }),
-    ]
-}
-
-/// A thousand of 1 KiB, in batches and at once.
-pub(crate) fn of_many<'a>(runtime: &'a Runtime, name: &str, uri: &str) -> [Path<'a>; 3] {
-    const MANY: usize = 1_000;
-    let store = open(runtime, &format!("counted-many-{name}"), uri, 0);
-    let values = vec![sample::make(1, 1024); MANY];
-    let keys = runtime.block_on(async { store.put_many(&values).codec::<Raw>().await });
-    let keys: Vec<Key> = keys.into_iter().map(|key| key.expect("a put")).collect();
-    let (together, single, other) = (keys.clone(), store.clone(), store.clone());
-    [
-        path(format!("{name}, 1,000 gets at once"), move |times| {
-            runtime.block_on(async {
-                for _ in 0..times {
-                    let gets = together.iter().map(|key| get(&single, key, 1));
-                    black_box(join_all(gets).await);
-                }
-            });
-        }),
-        path(format!("{name}, get 1,000"), move |times| {
-            runtime.block_on(async {
-                for _ in 0..times {
-                    black_box(other.get_many::<Bytes>(&keys).codec::<Raw>().await);
-                }
-            });
-        }),
-        path(format!("{name}, put 1,000"), move |times| {
-            runtime.block_on(async {
-                for _ in 0..times {
-                    black_box(store.put_many(&values).codec::<Raw>().await);
                 }
             });
         }),

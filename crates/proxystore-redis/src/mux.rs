@@ -1,4 +1,5 @@
-//! One connection of our own that many small requests share: what is asked at one time is written at once.
+//! One connection of our own that many small requests share: one that is alone is written by who asks, and what is asked
+//! for meanwhile is written together.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -112,7 +113,7 @@ impl Mux {
 impl Shared {
     /// Writes the request if nothing else is under way, which spares the driver a turn; otherwise gives it back.
     fn at_once(&self, mut packed: Vec<u8>, reply: Reply) -> Option<Sent> {
-        let writer = {
+        let mut writer = {
             let mut line = lock(&self.line);
             let idle = line.owed.is_empty() && line.waiting.is_empty();
             match line.writer.take_if(|_| idle) {
@@ -123,7 +124,6 @@ impl Shared {
                 None => return Some(Sent { room: packed.len().min(WAITING), packed, reply: Some(reply) }),
             }
         };
-        let mut writer = writer;
         // What does not go now, or never will, is left to the driver, which hears when or why.
         let context = &mut Context::from_waker(Waker::noop());
         let written = match Pin::new(&mut writer).poll_write(context, &packed) {
