@@ -62,6 +62,26 @@ impl Bare for Sdk {
     }
 }
 
+/// The SDK, asked for the first part of each object, as one asks who does not know how large it is.
+struct Beginning(Sdk);
+
+impl Bare for Beginning {
+    const NAME: &'static str = "aws-sdk-s3, a range";
+
+    async fn put(&'static self, name: String, value: &'static Bytes) {
+        self.0.put(name, value).await;
+    }
+
+    async fn get(&'static self, name: &'static str) -> impl Send {
+        let get = self.0.0.get_object().bucket(BUCKET).key(name).range(format!("bytes=0-{}", PART - 1));
+        get.send().await.expect("a get").body.collect().await.expect("a body").into_bytes()
+    }
+
+    async fn remove(&'static self, names: Vec<String>) {
+        self.0.remove(names).await;
+    }
+}
+
 /// The SDK, several requests at once for each object.
 struct Parts(Sdk);
 
@@ -135,6 +155,7 @@ pub(crate) fn measure(suite: &mut Suite) {
     let (_server, endpoint) = suite.block_on(start());
     let store = keep(suite.block_on(open(&client(&endpoint), &endpoint)).expect("a store"));
     let sdk = keep(Sdk(client(&endpoint)));
+    let beginning = keep(Beginning(Sdk(client(&endpoint))));
     let parts = keep(Parts(Sdk(client(&endpoint))));
     for &size in ours::sizes(suite) {
         let value = ours::value(size);
@@ -154,7 +175,7 @@ pub(crate) fn measure(suite: &mut Suite) {
             suite.run(get.against(Parts::NAME, bare::get(parts, name)));
         } else {
             suite.run(put);
-            suite.run(get);
+            suite.run(get.against(Beginning::NAME, bare::get(beginning, name)));
         }
         suite.block_on(async {
             store.evict(key).await.expect("an evict");

@@ -9,7 +9,7 @@ use redis::{Cmd, Pipeline, Value};
 use tokio::time::timeout;
 
 use crate::RedisConnector;
-use crate::connector::{admit, bytes, check_size, effect_of, integer, start_of, stored};
+use crate::connector::{START, admit, bytes, check_size, effect_of, integer, stored};
 use crate::error::{self, Effect};
 use crate::request::Request;
 
@@ -84,8 +84,7 @@ impl RedisConnector {
         if self.lanes.endpoint().is_cluster() {
             return singly(keys.iter().map(|key| self.get(key))).await;
         }
-        let start = |key: &Key| (start_of(&self.name(key), TINY), TINY as u64);
-        let mut starts = self.each(keys, start, Effect::Read, bytes).await;
+        let mut starts = self.each(keys, (START, &[0, TINY]), TINY as u64, Effect::Read, bytes).await;
         // What ends before the range does is all of it; an empty range does not tell whether there is an object.
         let is_whole = |start: &Option<Bytes>| start.as_ref().is_some_and(|s| (1..=TINY).contains(&s.len()));
         let open: Vec<_> =
@@ -101,27 +100,27 @@ impl RedisConnector {
 
     /// First all sizes, which bound the chunks; then the objects.
     async fn read_others(&self, keys: &[Key]) -> Vec<Result<Option<Bytes>>> {
-        let size = |key: &Key| (one("STRLEN", &self.name(key)), NAME);
-        let sizes = self.each(keys, size, Effect::Read, integer).await;
+        let sizes = self.each(keys, ("STRLEN", &[]), NAME, Effect::Read, integer).await;
         let sizes: Vec<_> = sizes.into_iter().map(|size| size.and_then(admit)).collect();
         let mut results = blank(keys.len());
         if let Err(error) = Transfer::current().expect(sizes.iter().flatten().sum()).await {
             results.fill(Err(error));
             return results;
         }
-        let mut chunk = Chunk::<Pipeline>::default();
+        let mut chunk = Chunk::<Vec<_>>::default();
+        let get = |names| Request::Each("GET", names, &[]);
         for (i, (key, size)) in keys.iter().zip(sizes).enumerate() {
             match size {
                 Err(error) => results[i] = Err(error),
                 Ok(size) => {
                     if chunk.is_full_for(size) {
-                        self.run(&mut chunk, Request::Commands, Effect::Read, &mut results, bytes).await;
+                        self.run(&mut chunk, get, Effect::Read, &mut results, bytes).await;
                     }
-                    chunk.push(i, size).add_command(one("GET", &self.name(key)));
+                    chunk.push(i, size).push(self.name(key));
                 }
             }
         }
-        self.run(&mut chunk, Request::Commands, Effect::Read, &mut results, bytes).await;
+        self.run(&mut chunk, get, Effect::Read, &mut results, bytes).await;
         results
     }
 
@@ -129,29 +128,30 @@ impl RedisConnector {
         if self.lanes.endpoint().is_cluster() {
             return singly(keys.iter().map(|key| self.evict(key))).await;
         }
-        let unlink = |key: &Key| (one("UNLINK", &self.name(key)), NAME);
-        let results = self.each(keys, unlink, Effect::Idempotent, |answer| integer(answer).map(drop)).await;
+        let gone = |answer| integer(answer).map(drop);
+        let results = self.each(keys, ("UNLINK", &[]), NAME, Effect::Idempotent, gone).await;
         self.explained(results, "evict_many", keys)
     }
 
-    /// The same command for each key, and how many bytes it takes at most.
+    /// The same command for each key, and the numbers that follow it. Each takes so many bytes at most.
     async fn each<T: Clone>(
         &self,
         keys: &[Key],
-        command: impl Fn(&Key) -> (Cmd, u64),
+        (command, numbers): (&'static str, &'static [usize]),
+        bytes: u64,
         effect: Effect,
         read: impl Fn(Value) -> Result<T>,
     ) -> Vec<Result<T>> {
         let mut results = blank(keys.len());
-        let mut chunk = Chunk::<Pipeline>::default();
+        let mut chunk = Chunk::<Vec<_>>::default();
+        let each = |names| Request::Each(command, names, numbers);
         for (i, key) in keys.iter().enumerate() {
-            let (command, bytes) = command(key);
             if chunk.is_full_for(bytes) {
-                self.run(&mut chunk, Request::Commands, effect, &mut results, &read).await;
+                self.run(&mut chunk, each, effect, &mut results, &read).await;
             }
-            chunk.push(i, bytes).add_command(command);
+            chunk.push(i, bytes).push(self.name(key));
         }
-        self.run(&mut chunk, Request::Commands, effect, &mut results, &read).await;
+        self.run(&mut chunk, each, effect, &mut results, &read).await;
         results
     }
 
@@ -224,13 +224,6 @@ pub(crate) fn scanned(answer: Value) -> Result<(u64, Vec<Vec<u8>>)> {
         Value::ServerError(error) => Err(error::refused(&error)),
         answer => redis::from_redis_value(answer).map_err(|_| error::strange()),
     }
-}
-
-/// A command with one argument.
-fn one(command: &str, name: &str) -> Cmd {
-    let mut cmd = redis::cmd(command);
-    cmd.arg(name);
-    cmd
 }
 
 /// Results that are all replaced: an answer that does not come is no answer.

@@ -8,7 +8,7 @@ use proxystore_core::{
     Bytes, Capabilities, Connector, ConnectorInfo, Error, ErrorKind, Key, Mode, Payload, PutOptions, Reach,
     Result, Transfer, Watch, async_trait,
 };
-use redis::{Client, Cmd, ConnectionAddr, Pipeline, Value};
+use redis::{Client, ConnectionAddr, Pipeline, Value};
 
 use crate::config::{RedisConfig, Server};
 use crate::endpoint::Endpoint;
@@ -129,7 +129,7 @@ impl RedisConnector {
 
     /// The name of an object on the server.
     pub(crate) fn name(&self, key: &Key) -> String {
-        format!("{}:{key}", self.prefix)
+        [&self.prefix, ":", key.as_str()].concat()
     }
 
     /// Adds where an error happened.
@@ -142,11 +142,11 @@ impl RedisConnector {
     }
 
     /// The answer of a command that takes the object's name alone.
-    async fn ask(&self, command: &str, name: &str, bytes: u64, effect: Effect) -> Result<Value> {
+    async fn ask(&self, command: &'static str, name: &str, bytes: u64, effect: Effect) -> Result<Value> {
         one(self.lanes.call(&Request::of(command, name), bytes, effect).await?)
     }
 
-    async fn integer(&self, command: &str, name: &str, effect: Effect) -> Result<u64> {
+    async fn integer(&self, command: &'static str, name: &str, effect: Effect) -> Result<u64> {
         integer(self.ask(command, name, 0, effect).await?)
     }
 
@@ -157,25 +157,36 @@ impl RedisConnector {
         stored(one(self.lanes.call(&sets, bytes, effect_of(options)).await?)?)
     }
 
+    /// What only large objects need is apart: memory for a small future is quicker to have.
     async fn read(&self, key: &Key) -> Result<Option<Bytes>> {
         let name = self.name(key);
-        if let Some(answer) = self.lanes.straight(&name).await? {
+        if let Some(lease) = self.lanes.idle()
+            && let Some(answer) = Box::pin(self.lanes.straight(lease, &name)).await?
+        {
             return bytes(answer);
         }
-        let mut commands = Pipeline::with_capacity(2);
-        commands.add_command(start_of(&name, SMALL));
-        // Where no other connection could be idle, the size of a large one comes at once.
-        let sized = !self.lanes.endpoint().is_wired();
-        if sized {
-            commands.cmd("STRLEN").arg(&name);
-        }
-        let mut answers = self.lanes.call(&commands.into(), 0, Effect::Read).await?.into_iter();
+        let start = if self.lanes.endpoint().is_wired() {
+            Request::Each(START, vec![name], &[0, SMALL])
+        } else {
+            // Where no other connection could be idle, the size of a large one comes at once.
+            let mut commands = Pipeline::with_capacity(2);
+            commands.cmd(START).arg(&name).arg(&[0, SMALL]).cmd("STRLEN").arg(&name);
+            commands.into()
+        };
+        let mut answers = self.lanes.call(&start, 0, Effect::Read).await?.into_iter();
         let start = bytes(answers.next().ok_or_else(error::strange)?)?.unwrap_or_default();
-        let size = match answers.next().map(integer).transpose()? {
-            // It ends before the range does, so this is all of it.
-            _ if (1..=SMALL).contains(&start.len()) => return Ok(Some(start)),
+        // It ends before the range does, so this is all of it.
+        if (1..=SMALL).contains(&start.len()) {
+            return Ok(Some(start));
+        }
+        Box::pin(self.read_rest(key, answers.next())).await
+    }
+
+    /// An object that is empty, absent, or large, which a range does not tell; its length, if that was asked for.
+    async fn read_rest(&self, key: &Key, size: Option<Value>) -> Result<Option<Bytes>> {
+        let name = self.name(key);
+        let size = match size.map(integer).transpose()? {
             Some(size) if size > 0 => size,
-            // Empty or absent, which a range does not tell.
             _ => match self.size(&name).await? {
                 None => return Ok(None),
                 Some(0) => return Ok(Some(Bytes::new())),
@@ -336,9 +347,5 @@ fn one(answers: Vec<Value>) -> Result<Value> {
     Ok(answer)
 }
 
-/// Reads an object's first bytes, one more than `len`: fewer are all there are.
-pub(crate) fn start_of(name: &str, len: usize) -> Cmd {
-    let mut command = redis::cmd("GETRANGE");
-    command.arg(name).arg(0).arg(len);
-    command
-}
+/// Reads an object's first bytes, from 0 to a number and one more: if they are no more than the number, they are all.
+pub(crate) const START: &str = "GETRANGE";

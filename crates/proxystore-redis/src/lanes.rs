@@ -19,6 +19,7 @@ use crate::link::{Link, Listener};
 use crate::reply::Head;
 use crate::request::Request;
 use crate::slot::{Open, Slot};
+use crate::wire::Wire;
 
 /// Up to this many bytes an object is small, and goes over the control connection.
 pub(crate) const SMALL: usize = 64 * 1024;
@@ -86,10 +87,14 @@ impl Lanes {
         run(Lane::Shared(slot), request, effect, self.timeout).await
     }
 
-    /// The answer to `GET`, by a connection that has nothing to do: the size comes first, and what the caller does not
-    /// take is not fetched. `None`: there is no such connection.
-    pub(crate) async fn straight(&self, name: &str) -> Result<Option<Value>> {
-        let Some(mut lease) = self.bulk.idle() else { return Ok(None) };
+    /// A bulk connection that has nothing to do, if there is one.
+    pub(crate) fn idle(&self) -> Option<Lease<'_, Wire>> {
+        self.bulk.idle()
+    }
+
+    /// The answer to `GET`, by such a connection: the size comes first, and what the caller does not take is not
+    /// fetched. `None`: the connection was dead.
+    pub(crate) async fn straight(&self, mut lease: Lease<'_, Wire>, name: &str) -> Result<Option<Value>> {
         let read = &Request::of("GET", name);
         let began = Instant::now();
         let late = |_| {
@@ -242,7 +247,7 @@ impl<'a> Lane<'a> {
     async fn hold(self) -> Result<Held<'a>> {
         match self {
             Lane::Shared(slot) => slot.link().await.map(Held::Shared),
-            Lane::Bulk(lanes) => lanes.bulk.lease().await.map(Held::Bulk),
+            Lane::Bulk(lanes) => lanes.bulk.lease().boxed().await.map(Held::Bulk),
         }
     }
 
@@ -265,7 +270,8 @@ impl Held<'_> {
     async fn send(&mut self, request: &Request, effect: Effect) -> RedisResult<Vec<Value>> {
         match self {
             Held::Shared(link) => link.send(request).await,
-            Held::Bulk(lease) => lease.carrier.send(request, effect).await,
+            // Small calls are the smaller for it.
+            Held::Bulk(lease) => lease.carrier.send(request, effect).boxed().await,
         }
     }
 

@@ -1,122 +1,222 @@
-//! One connection of our own that many small requests share: what is asked at one time is written at once.
+//! One connection of our own that many small requests share: one that is alone is written by who asks, and what is asked
+//! for meanwhile is written together.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
-use std::sync::Arc;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 
-use futures_util::future::{Either, select};
+use futures_util::future::select;
 use redis::{RedisError, RedisResult, Value};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::task::unconstrained;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, WriteHalf};
+use tokio::sync::{Semaphore, oneshot};
 
-use crate::link::Listener;
+use crate::link::{Listener, lock};
 use crate::reply::Replies;
 use crate::request::Request;
-use crate::wire::Wire;
+use crate::wire::{Stream, Wire};
 
 /// Bytes that wait to be written, at most.
 const WAITING: usize = 1 << 20;
-/// Requests that are written at once, at most.
-const TOGETHER: usize = 1024;
 
 /// The handle. With the last one the connection is closed.
-pub(crate) struct Mux {
-    requests: mpsc::UnboundedSender<Sent>,
-    /// A permit for each byte that waits, so that the channel is bounded by bytes.
-    room: Arc<Semaphore>,
+pub(crate) struct Mux(Arc<Shared>);
+
+struct Shared {
+    line: Mutex<Line>,
+    /// A permit for each byte that waits.
+    room: Semaphore,
+}
+
+/// What the callers and the driver hand each other.
+struct Line {
+    waiting: Vec<Sent>,
+    /// In the order of the answers.
+    owed: VecDeque<Reply>,
+    /// `None` while somebody writes.
+    writer: Option<WriteHalf<Stream>>,
+    driver: Waker,
+    /// The driver or the handle has gone.
+    over: bool,
 }
 
 struct Sent {
     packed: Vec<u8>,
-    room: u32,
-    reply: Reply,
-}
-
-/// Dropped with the driver, however that ends: who waits for room need not wait any more.
-struct Freed(Arc<Semaphore>);
-
-impl Drop for Freed {
-    fn drop(&mut self) {
-        self.0.close();
-    }
+    room: usize,
+    /// `None`: it is owed already.
+    reply: Option<Reply>,
 }
 
 /// How many replies somebody waits for.
 struct Reply(usize, oneshot::Sender<Vec<Value>>);
 
+/// Dropped with the driver, however that ends: who waits need not wait any more.
+struct Driving(Arc<Shared>);
+
+impl Drop for Driving {
+    fn drop(&mut self) {
+        self.0.room.close();
+        let mut line = lock(&self.0.line);
+        line.over = true;
+        line.writer = None;
+        let gone = (std::mem::take(&mut line.waiting), std::mem::take(&mut line.owed));
+        drop(line);
+        drop(gone);
+    }
+}
+
+impl Drop for Mux {
+    fn drop(&mut self) {
+        let mut line = lock(&self.0.line);
+        line.over = true;
+        line.driver.wake_by_ref();
+    }
+}
+
 impl Mux {
     /// Spawns the connection's driver. The listener hears nothing, and goes with the driver.
     pub(crate) fn spawn(wire: Wire, listener: Arc<dyn Listener>) -> Self {
-        let (requests, queue) = mpsc::unbounded_channel();
-        let room = Arc::new(Semaphore::new(WAITING));
-        let freed = Freed(room.clone());
+        let (mut replies, writer) = wire.into_parts();
+        let line = Line {
+            waiting: Vec::new(),
+            owed: VecDeque::new(),
+            writer: Some(writer),
+            driver: Waker::noop().clone(),
+            over: false,
+        };
+        let shared = Arc::new(Shared { line: Mutex::new(line), room: Semaphore::new(WAITING) });
+        let driving = Driving(shared.clone());
         tokio::spawn(async move {
-            let (_listener, freed) = (listener, freed);
-            let (mut replies, mut writer) = wire.into_parts();
-            let (asked, owed) = mpsc::unbounded_channel();
-            // Whoever waits for an answer finds out by its channel.
-            let write = pin!(write(queue, &mut writer, &freed.0, asked));
-            let _ = select(write, pin!(read(owed, &mut replies))).await;
+            let (_listener, driving) = (listener, driving);
+            // In this order: what is asked for is seen before its answer can come.
+            let _ = select(pin!(write(&driving.0)), pin!(read(&driving.0, &mut replies))).await;
         });
-        Self { requests, room }
+        Self(shared)
     }
 
     /// Sends the request and waits for all answers, errors of the server among them. Dropping the future leaves the
     /// connection in order: its answers are skipped.
     pub(crate) async fn send(&self, request: &Request) -> RedisResult<Vec<Value>> {
-        let packed = request.packed();
-        let room = u32::try_from(packed.len().min(WAITING)).unwrap_or(u32::MAX);
-        self.room.acquire_many(room).await.map_err(|_| broken())?.forget();
         let (answer, answered) = oneshot::channel();
-        let sent = Sent { packed, room, reply: Reply(request.len(), answer) };
-        self.requests.send(sent).map_err(|_| broken())?;
+        let reply = Reply(request.len(), answer);
+        if let Some(sent) = self.0.at_once(request.packed(), reply) {
+            let room = u32::try_from(sent.room).unwrap_or(u32::MAX);
+            self.0.room.acquire_many(room).await.map_err(|_| broken())?.forget();
+            self.0.wait(sent);
+        }
         answered.await.map_err(|_| broken())
     }
 }
 
-/// Writes what is asked for until nobody can ask any more.
-async fn write(
-    mut queue: mpsc::UnboundedReceiver<Sent>,
-    writer: &mut (impl AsyncWrite + Unpin),
-    room: &Semaphore,
-    asked: mpsc::UnboundedSender<Reply>,
-) -> io::Result<()> {
-    let mut together = Vec::new();
-    while queue.recv_many(&mut together, TOGETHER).await > 0 {
-        let (mut packed, mut freed) = (Vec::new(), 0);
-        for sent in together.drain(..) {
-            freed += sent.room as usize;
-            // Who has gone is not answered, and so need not be asked for.
-            if !sent.reply.1.is_closed() {
-                if packed.is_empty() {
-                    packed = sent.packed;
-                } else {
-                    packed.extend_from_slice(&sent.packed);
+impl Shared {
+    /// Writes the request if nothing else is under way, which spares the driver a turn; otherwise gives it back.
+    fn at_once(&self, mut packed: Vec<u8>, reply: Reply) -> Option<Sent> {
+        let mut writer = {
+            let mut line = lock(&self.line);
+            let idle = line.owed.is_empty() && line.waiting.is_empty();
+            match line.writer.take_if(|_| idle) {
+                Some(writer) => {
+                    line.owed.push_back(reply);
+                    writer
                 }
-                let _ = asked.send(sent.reply);
+                None => return Some(Sent { room: packed.len().min(WAITING), packed, reply: Some(reply) }),
+            }
+        };
+        // What does not go now, or never will, is left to the driver, which hears when or why.
+        let context = &mut Context::from_waker(Waker::noop());
+        let written = match Pin::new(&mut writer).poll_write(context, &packed) {
+            Poll::Ready(Ok(written)) => written,
+            Poll::Ready(Err(_)) | Poll::Pending => 0,
+        };
+        let mut line = lock(&self.line);
+        if written < packed.len() {
+            packed.drain(..written);
+            line.waiting.insert(0, Sent { packed, room: 0, reply: None });
+        }
+        if !line.over {
+            line.writer = Some(writer);
+        }
+        if !line.waiting.is_empty() {
+            line.driver.wake_by_ref();
+        }
+        None
+    }
+
+    /// Leaves the request to the driver. If that has gone, so has who waits for the reply.
+    fn wait(&self, sent: Sent) {
+        let mut line = lock(&self.line);
+        if !line.over {
+            line.waiting.push(sent);
+            if line.waiting.len() == 1 {
+                line.driver.wake_by_ref();
+            }
+        }
+    }
+
+    /// What waits, and who writes it; `None` when nobody can ask any more.
+    async fn next(&self) -> Option<(Vec<Sent>, WriteHalf<Stream>)> {
+        poll_fn(|context| {
+            let mut line = lock(&self.line);
+            if line.over {
+                return Poll::Ready(None);
+            }
+            let some = !line.waiting.is_empty();
+            match line.writer.take_if(|_| some) {
+                Some(writer) => Poll::Ready(Some((std::mem::take(&mut line.waiting), writer))),
+                None => {
+                    line.driver.clone_from(context.waker());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+}
+
+/// Writes what is asked for until nobody can ask any more.
+async fn write(shared: &Shared) -> io::Result<()> {
+    while let Some((waiting, mut writer)) = shared.next().await {
+        let (mut packed, mut freed) = (Vec::new(), 0);
+        for sent in waiting {
+            freed += sent.room;
+            if let Some(reply) = sent.reply {
+                // Who has gone is not answered, and so need not be asked for.
+                if reply.1.is_closed() {
+                    continue;
+                }
+                lock(&shared.line).owed.push_back(reply);
+            }
+            if packed.is_empty() {
+                packed = sent.packed;
+            } else {
+                packed.extend_from_slice(&sent.packed);
             }
         }
         let written = writer.write_all(&packed).await;
-        room.add_permits(freed);
+        shared.room.add_permits(freed);
         written?;
+        lock(&shared.line).writer = Some(writer);
     }
     Ok(())
 }
 
-/// Reads what is owed, in order, until the connection breaks.
-async fn read(
-    mut owed: mpsc::UnboundedReceiver<Reply>,
-    replies: &mut Replies<impl AsyncRead + Unpin>,
-) -> io::Result<()> {
+/// Reads what is owed, in order, until the connection breaks. Polled whenever the writer was.
+async fn read(shared: &Shared, replies: &mut Replies<impl AsyncRead + Unpin>) -> io::Result<()> {
     loop {
-        // What is asked for is seen before its answer can come, however busy this task is.
-        let next = pin!(unconstrained(owed.recv()));
-        let next = match select(next, pin!(replies.unasked())).await {
-            Either::Left((next, _)) => next,
-            Either::Right((broken, _)) => return broken,
+        let next = async {
+            let mut unasked = pin!(replies.unasked());
+            let next = poll_fn(|context| match lock(&shared.line).owed.pop_front() {
+                Some(next) => Poll::Ready(Ok(next)),
+                None => unasked.as_mut().poll(context).map(Err),
+            });
+            next.await
         };
-        let Some(Reply(count, answer)) = next else { return Ok(()) };
+        let Reply(count, answer) = match next.await {
+            Ok(next) => next,
+            Err(broken) => return broken,
+        };
         let mut answers = Vec::with_capacity(count);
         for _ in 0..count {
             answers.push(replies.next().await?);

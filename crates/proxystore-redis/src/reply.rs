@@ -11,6 +11,8 @@ use crate::connector::MAX_VALUE;
 
 /// So much is read at once where nobody knows how much is coming.
 const AHEAD: usize = 64 * 1024;
+/// So long a string may be that is waited for where it is, and not read into its own buffer.
+const SHORT: usize = AHEAD / 4;
 /// A line is no longer than this: errors are the longest.
 const LINE: usize = 8 * 1024;
 /// The memory that an array takes is no more than this: the longest are of names.
@@ -36,6 +38,15 @@ pub(crate) enum Head {
     Many(usize),
 }
 
+/// What there is of a reply.
+enum Near {
+    Whole(Value),
+    /// More of it has to come.
+    Part,
+    /// It is long, or several.
+    Long,
+}
+
 impl<R: AsyncRead + Unpin> Replies<R> {
     pub(crate) fn new(from: R) -> Self {
         Self { from, ahead: BytesMut::new() }
@@ -43,8 +54,40 @@ impl<R: AsyncRead + Unpin> Replies<R> {
 
     /// The next reply.
     pub(crate) async fn next(&mut self) -> Result<Value> {
+        if let Some(value) = self.short().await? {
+            return Ok(value);
+        }
         let head = self.head().await?;
         self.rest(head).await
+    }
+
+    /// The next reply if it is a short one, as most are: many of them come at once. `None`: ask for its head.
+    pub(crate) async fn short(&mut self) -> Result<Option<Value>> {
+        loop {
+            match self.near()? {
+                Near::Whole(value) => return Ok(Some(value)),
+                Near::Part => self.more().await?,
+                Near::Long => return Ok(None),
+            }
+        }
+    }
+
+    fn near(&mut self) -> Result<Near> {
+        let Some(end) = line(&self.ahead)? else { return Ok(Near::Part) };
+        match parse(&self.ahead[..end])? {
+            Head::Whole(value) => {
+                self.ahead.advance(end);
+                Ok(Near::Whole(value))
+            }
+            Head::Body(len) if len <= SHORT => {
+                let whole = end + len + 2;
+                let Some(body) = self.ahead.get(end..whole) else { return Ok(Near::Part) };
+                let body = body.strip_suffix(b"\r\n").ok_or_else(garbled)?.to_vec();
+                self.ahead.advance(whole);
+                Ok(Near::Whole(Value::BulkString(body)))
+            }
+            Head::Body(_) | Head::Many(_) => Ok(Near::Long),
+        }
     }
 
     /// What follows this head. Tells nobody of what comes.
@@ -87,9 +130,8 @@ impl<R: AsyncRead + Unpin> Replies<R> {
     /// The beginning of the next reply. A length that no string has is refused, and nothing is set aside for it.
     pub(crate) async fn head(&mut self) -> Result<Head> {
         let end = loop {
-            match self.ahead.iter().take(LINE).position(|byte| *byte == b'\n') {
-                Some(end) => break end + 1,
-                None if self.ahead.len() >= LINE => return Err(garbled()),
+            match line(&self.ahead)? {
+                Some(end) => break end,
                 None => self.more().await?,
             }
         };
@@ -151,6 +193,16 @@ impl<R: AsyncRead + Unpin> Replies<R> {
     }
 }
 
+/// Where the line ends that these bytes begin with, if it is here.
+fn line(bytes: &[u8]) -> Result<Option<usize>> {
+    let bytes = &bytes[..bytes.len().min(LINE)];
+    match bytes.iter().position(|byte| *byte == b'\n') {
+        Some(end) => Ok(Some(end + 1)),
+        None if bytes.len() == LINE => Err(garbled()),
+        None => Ok(None),
+    }
+}
+
 /// A line, with its end, that begins a reply to a command of ours.
 fn parse(line: &[u8]) -> Result<Head> {
     let text = line.strip_suffix(b"\r\n").ok_or_else(garbled)?;
@@ -158,6 +210,7 @@ fn parse(line: &[u8]) -> Result<Head> {
         Some((b'$', b"-1")) => Ok(Head::Whole(Value::Nil)),
         Some((b'$', len)) => number(len).filter(|len| *len <= MAX_VALUE).map(Head::Body).ok_or_else(garbled),
         Some((b'*', count)) => number(count).map(Head::Many).ok_or_else(garbled),
+        Some((b'+', b"OK")) => Ok(Head::Whole(Value::Okay)),
         Some((b'+' | b'-' | b':', _)) => {
             redis::parse_redis_value(line).map(Head::Whole).map_err(|_| garbled())
         }
@@ -166,8 +219,11 @@ fn parse(line: &[u8]) -> Result<Head> {
 }
 
 fn number(digits: &[u8]) -> Option<usize> {
-    let digits = std::str::from_utf8(digits).ok()?;
-    if digits.starts_with('+') { None } else { digits.parse().ok() }
+    let add = |number: usize, digit: &u8| {
+        let digit = digit.is_ascii_digit().then(|| usize::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    };
+    if digits.is_empty() { None } else { digits.iter().try_fold(0, add) }
 }
 
 /// Does not repeat what came: it may be a value.

@@ -19,21 +19,22 @@ const MAX_TTL: u128 = 1_000_000_000_000_000;
 /// Commands that are sent together.
 pub(crate) enum Request {
     Commands(Pipeline),
+    /// The same command for each of these names, and the numbers that follow a name.
+    Each(&'static str, Vec<String>, &'static [usize]),
     /// Values to store under these names.
     Sets(Vec<(String, Payload)>, PutOptions),
 }
 
 impl Request {
     /// One command with one argument.
-    pub(crate) fn of(command: &str, name: &str) -> Self {
-        let mut commands = Pipeline::with_capacity(1);
-        commands.cmd(command).arg(name);
-        commands.into()
+    pub(crate) fn of(command: &'static str, name: &str) -> Self {
+        Self::Each(command, vec![name.to_owned()], &[])
     }
 
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Commands(commands) => commands.len(),
+            Self::Each(_, names, _) => names.len(),
             Self::Sets(sets, _) => sets.len(),
         }
     }
@@ -42,6 +43,13 @@ impl Request {
     pub(crate) fn pipeline(&self) -> Cow<'_, Pipeline> {
         match self {
             Self::Commands(commands) => Cow::Borrowed(commands),
+            Self::Each(command, names, numbers) => {
+                let mut commands = Pipeline::with_capacity(names.len());
+                for name in names {
+                    commands.cmd(command).arg(name).arg(*numbers);
+                }
+                Cow::Owned(commands)
+            }
             Self::Sets(sets, options) => {
                 let mut commands = Pipeline::with_capacity(sets.len());
                 for (name, value) in sets {
@@ -57,6 +65,13 @@ impl Request {
         match self {
             Self::Commands(commands) => {
                 Packing { done: VecDeque::new(), open: commands.get_packed_pipeline(), apart }
+            }
+            Self::Each(command, names, numbers) => {
+                let len = |name: &String| name.len() + 64;
+                let open = Vec::with_capacity(names.iter().map(len).sum());
+                let mut packing = Packing { done: VecDeque::new(), open, apart };
+                names.iter().for_each(|name| packing.command(command, name, numbers));
+                packing
             }
             Self::Sets(sets, options) => {
                 let len = |(name, value): &(String, Payload)| {
@@ -130,6 +145,14 @@ struct Packing {
 }
 
 impl Packing {
+    fn command(&mut self, command: &str, name: &str, numbers: &[usize]) {
+        self.line(b'*', 2 + numbers.len());
+        self.word(command.as_bytes());
+        self.word(name.as_bytes());
+        let mut room = [0; DIGITS];
+        numbers.iter().for_each(|number| self.word(digits(*number, &mut room)));
+    }
+
     fn set(&mut self, name: &str, value: &Payload, options: &PutOptions) {
         let conditions = conditions(options);
         self.line(b'*', 3 + conditions.len());
@@ -156,13 +179,29 @@ impl Packing {
 
     fn line(&mut self, mark: u8, number: usize) {
         self.open.push(mark);
-        // Writing to memory does not fail.
-        let _ = write!(self.open, "{number}\r\n");
+        self.open.extend_from_slice(digits(number, &mut [0; DIGITS]));
+        self.open.extend_from_slice(b"\r\n");
     }
 
     fn close(&mut self) {
         if !self.open.is_empty() {
             self.done.push_back(std::mem::take(&mut self.open).into());
+        }
+    }
+}
+
+/// Room for a number.
+const DIGITS: usize = 20;
+
+/// The number as text: a command has several, and formatting takes longer than all else of its packing.
+fn digits(mut number: usize, room: &mut [u8; DIGITS]) -> &[u8] {
+    let mut at = room.len();
+    loop {
+        at -= 1;
+        room[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return &room[at..];
         }
     }
 }

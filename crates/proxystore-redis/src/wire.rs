@@ -95,6 +95,13 @@ impl Wire {
         let read = pin!(async {
             let mut answers = Vec::with_capacity(request.len());
             for _ in 0..request.len() {
+                if let Some(answer) = replies.short().await? {
+                    if let Value::BulkString(bytes) = &answer {
+                        transfer.moved(bytes.len() as u64);
+                    }
+                    answers.push(answer);
+                    continue;
+                }
                 answers.push(match replies.head().await? {
                     Head::Body(len) => {
                         if len > SMALL && effect != Effect::Once {

@@ -62,3 +62,14 @@ fn a_command_is_an_array_of_its_words() {
     let wanted = Value::Array(vec![word("PEXPIRE"), word("app:k"), word("1")]);
     assert_eq!(redis::parse_redis_value(&Request::from(commands).packed()).unwrap(), wanted);
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(100) })]
+
+    #[test]
+    fn the_same_for_each_is_what_the_crate_sends(names in vec("[a-z]{0,200}", 1..9), few in any::<bool>()) {
+        let numbers: &[usize] = if few { &[] } else { &[0, 9, 10, 65_536, usize::MAX] };
+        let request = Request::Each("GETRANGE", names, numbers);
+        prop_assert_eq!(request.packed(), request.pipeline().get_packed_pipeline());
+    }
+}

@@ -165,6 +165,8 @@ impl Flight {
         let mut told = pin!(self.told.notified());
         let landed = poll_fn(|context| {
             if !std::mem::take(&mut carried) {
+                // Whoever brings it to its end need not be woken for that, which would cost a turn more.
+                told.set(self.told.notified());
                 self.carry(context);
             }
             while self.landed.get().is_none() {
