@@ -42,8 +42,9 @@ impl Home {
         self.local.cell().is::<T>()
     }
 
-    pub(crate) fn pin(&self, ttl: Duration) {
-        self.space.table.pin(self.local.object(), Instant::now() + ttl.min(self.space.limits.max_pin));
+    /// `false` if its manager has ended.
+    pub(crate) fn pin(&self, ttl: Duration) -> bool {
+        self.space.table.pin(self.local.object(), Instant::now() + ttl.min(self.space.limits.max_pin))
     }
 
     /// By name or number: through the codec, as any other call.
