@@ -42,7 +42,7 @@ mod table;
 pub(crate) use cell::{Cell, Guard, begin};
 pub(crate) use connection::serve;
 pub use inspect::{Inspected, MethodInfo};
-pub(crate) use panics::watch as watch_panics;
+pub(crate) use panics::{caught, watch as watch_panics};
 pub(crate) use session::{Session, Step};
 pub use table::ObjectInfo;
 pub(crate) use table::{Local, Table};

@@ -59,6 +59,10 @@ impl Odd {
         })
     }
 
+    fn fails(&self) -> impl Stream<Item = i64> + use<> {
+        stream::iter([1, 2]).map(|item| if item == 2 { panic!("as asked") } else { item })
+    }
+
     fn bomb(&self, context: &Context) -> Vec<u8> {
         context.on_discard(|| panic!("as asked"));
         vec![0; 1 << 20]
@@ -287,4 +291,15 @@ async fn a_socket_takes_the_place_of_no_file() {
     let served = Manager::builder().serve(&format!("unix:{}", path.display())).await;
     assert!(served.is_err());
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+}
+
+#[tokio::test]
+async fn a_stream_that_panics_ends_with_an_error_at_home_too() {
+    let manager = Manager::builder().register::<Odd>().limits(limits()).in_process().unwrap();
+    let client = client(&manager).await;
+    for manager in [&manager, &client] {
+        let odd = OddProxy::create(manager).await.unwrap();
+        let items: Vec<_> = odd.fails().await.unwrap().collect().await;
+        assert_eq!(items.last().unwrap().as_ref().unwrap_err().kind(), RemoteErrorKind::Panicked);
+    }
 }
