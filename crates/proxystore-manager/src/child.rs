@@ -107,7 +107,8 @@ async fn serve(build: impl FnOnce() -> Builder) -> Result<()> {
 
 impl Builder {
     /// Starts this program once more as a process of the manager's own, and connects to it. The types are those
-    /// that the program gives to [`child_hook`]; those of this builder do not travel.
+    /// that the program gives to [`child_hook`], and so are `offload_above`, `reveal_panics` and `tls_identity`; those of
+    /// this builder do not travel.
     ///
     /// The process ends with the last handle of the manager, with [`Manager::shutdown`], and with this process,
     /// however that ends. Dropping the future leaves no process.

@@ -1,6 +1,7 @@
 //! What a method may know of the call that runs it.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::RemoteError;
@@ -38,7 +39,8 @@ impl Context {
 
     pub(crate) fn discard(&self) {
         let undo = std::mem::take(&mut *self.0.undo.lock().unwrap_or_else(PoisonError::into_inner));
-        undo.into_iter().rev().for_each(|undo| undo());
+        // One that panics is told by the panic hook, and stops nothing else.
+        undo.into_iter().rev().for_each(|undo| _ = catch_unwind(AssertUnwindSafe(undo)));
     }
 }
 

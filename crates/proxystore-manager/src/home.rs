@@ -1,9 +1,11 @@
 //! A proxy where its manager is: the referent itself.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -12,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 use crate::context::Context;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::id::{Method, MethodId};
-use crate::object::{Object, ObjectProxy, Outcome};
+use crate::object::{Answer, Object, ObjectProxy, Outcome};
 use crate::proxy::within;
-use crate::server::{Guard, Local, Space, begin};
+use crate::server::{Guard, Local, Space, begin, caught};
 use crate::token::Token;
 use crate::value::Encoded;
 
@@ -42,8 +44,9 @@ impl Home {
         self.local.cell().is::<T>()
     }
 
-    pub(crate) fn pin(&self, ttl: Duration) {
-        self.space.table.pin(self.local.object(), Instant::now() + ttl.min(self.space.limits.max_pin));
+    /// `false` if its manager has ended.
+    pub(crate) fn pin(&self, ttl: Duration) -> bool {
+        self.space.table.pin(self.local.object(), Instant::now() + ttl.min(self.space.limits.max_pin))
     }
 
     /// By name or number: through the codec, as any other call.
@@ -52,7 +55,13 @@ impl Home {
         let context = Context::new(self.space.clone());
         let object = self.local.object();
         let call = self.space.call(object, token, method, args, context.clone(), cancel.clone())?;
-        run(call, context, cancel).await
+        Ok(match run(call, context, cancel).await? {
+            Answer::Stream(items) => {
+                let items = AssertUnwindSafe(items).catch_unwind();
+                Answer::Stream(items.map(|item| item.unwrap_or_else(|panic| Err(caught(&*panic)))).boxed())
+            }
+            answer => answer,
+        })
     }
 
     /// Runs generated code with the object itself, with the turns, the cancellation and the panics of any other call.

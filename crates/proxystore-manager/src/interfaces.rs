@@ -90,7 +90,8 @@ impl<T: Object> Interfaces<T> {
 
     /// `None` if it is the object's own proxy.
     fn having(&self, id: MethodId) -> Option<&One<T>> {
-        let has = |methods: &[Method]| methods.iter().any(|method| method.id == id);
+        let is_it = |method: &Method| method.id == id && method.access != Access::Create;
+        let has = |methods: &[Method]| methods.iter().any(is_it);
         if self.0.is_empty() || has(T::Proxy::METHODS) {
             return None;
         }

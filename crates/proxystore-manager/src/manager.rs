@@ -211,7 +211,7 @@ impl Manager {
         proxy(made)
     }
 
-    /// The object of this name. `NoSuchName` if there is none, `NoSuchType` if it is of another type.
+    /// The object of this name. `NoSuchName` if there is none, `NoSuchType` if none of its interfaces is this one.
     pub async fn lookup<P: ObjectProxy>(&self, name: &str) -> Result<P, RemoteError> {
         let base = match &self.0 {
             Place::Home(running) => running.0.lookup(name)?,
@@ -219,7 +219,7 @@ impl Manager {
                 self.value(client, Ask::Lookup { name: name.into() }).await?
             }
         };
-        typed(base)
+        base.cast().await
     }
 
     /// Gives an object of this manager a name, which keeps it alive. `NameTaken` if another has it.
@@ -262,7 +262,7 @@ impl Manager {
 
     /// Ends the manager: it accepts nothing new, calls that run have the grace time, then everything is dropped.
     /// From a client, this returns when the manager has begun, from the parent of its process when that has ended.
-    /// Dropping the future leaves a manager that accepts nothing new.
+    /// Dropping the future does not stop the end.
     pub async fn shutdown(&self) -> Result<(), RemoteError> {
         match &self.0 {
             Place::Home(running) => running.0.shut_down().await,

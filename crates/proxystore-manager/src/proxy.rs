@@ -210,7 +210,7 @@ impl ProxyBase {
         self.with(Caveat::Methods(names.iter().map(|name| MethodId::of(name)).collect()))
     }
 
-    /// The same object, usable for so long by the manager's clock.
+    /// The same object, usable for so long: from now by the clock of this machine until then by that of the manager's.
     pub fn expires_in(&self, time: Duration) -> Result<Self> {
         self.with(Caveat::expires_in(time))
     }
@@ -262,7 +262,10 @@ impl ProxyBase {
     /// Serializing the proxy is the same for 60 seconds, without waiting for the manager to say that it is done.
     pub async fn ticket(&self, ttl: Duration) -> Result<Secret, RemoteError> {
         match &self.0.place {
-            Place::Home(home) => home.pin(ttl),
+            Place::Home(home) if home.pin(ttl) => {}
+            Place::Home(_) => {
+                return Err(RemoteError::from(RemoteErrorKind::ShuttingDown).of_manager(self.manager()));
+            }
             Place::Away(away) => away.pin_confirmed(&self.0.locator, ttl).await?,
             Place::Gone => return Err(self.gone()),
         }
@@ -273,7 +276,7 @@ impl ProxyBase {
     /// before it hears that the proxy was dropped.
     pub(crate) fn pin(&self) {
         match &self.0.place {
-            Place::Home(home) => home.pin(TRANSIT),
+            Place::Home(home) => _ = home.pin(TRANSIT),
             Place::Away(away) => away.pin(&self.0.locator, TRANSIT),
             Place::Gone => {}
         }

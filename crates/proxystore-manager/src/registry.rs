@@ -39,7 +39,11 @@ pub(crate) fn home(manager: ManagerId, epoch: Epoch) -> Option<Arc<Space>> {
 /// Says with which authkey proxies of `manager` that come into this process from anywhere reach it. Without one, they
 /// fail with `DialRefused`: no manager is dialed because somebody sent a reference to it.
 pub fn trust(manager: ManagerId, key: AuthKey) {
-    registry().keys.insert(manager, key);
+    let mut registry = registry();
+    let before = registry.keys.insert(manager, key.clone());
+    if before.is_some_and(|before| before.expose() != key.expose()) {
+        registry.dialed.remove(&manager);
+    }
 }
 
 /// Proxies of `manager` that come in from elsewhere use this client from now on.
@@ -54,7 +58,10 @@ pub(crate) fn add_client(manager: ManagerId, key: AuthKey, client: &Arc<Client>)
 pub(crate) fn client(locator: &Locator) -> Result<Arc<Client>, RemoteError> {
     let mut registry = registry();
     let connected = registry.connected.get(&locator.manager).and_then(Weak::upgrade);
-    if let Some(client) = connected.or_else(|| registry.dialed.get(&locator.manager).cloned()) {
+    // A manager may be elsewhere after a restart: who has lost it looks where the reference leads.
+    let leads_there = |client: &&Arc<Client>| !client.is_over() || client.addresses() == locator.addresses;
+    let dialed = || registry.dialed.get(&locator.manager).filter(leads_there).cloned();
+    if let Some(client) = connected.or_else(dialed) {
         return Ok(client);
     }
     let Some(key) = registry.keys.get(&locator.manager).cloned() else {

@@ -21,7 +21,7 @@ use crate::error::{RemoteError, RemoteErrorKind};
 use crate::handshake::SessionId;
 use crate::id::{Epoch, ManagerId, MethodId, ObjectId};
 use crate::limits::Limits;
-use crate::locator::Locator;
+use crate::locator::{Locator, MAX_TYPEID};
 use crate::mac;
 use crate::object::{Answer, Call, Created, Interface, Object, ObjectProxy, Outcome};
 use crate::proxy::{INTERFACES, ProxyBase};
@@ -42,7 +42,7 @@ mod table;
 pub(crate) use cell::{Cell, Guard, begin};
 pub(crate) use connection::serve;
 pub use inspect::{Inspected, MethodInfo};
-pub(crate) use panics::watch as watch_panics;
+pub(crate) use panics::{caught, watch as watch_panics};
 pub(crate) use session::{Session, Step};
 pub use table::ObjectInfo;
 pub(crate) use table::{Local, Table};
@@ -229,8 +229,8 @@ impl Space {
     ) -> Outcome {
         let types = &self.types;
         let Some(Type { create, .. }) = types.get(typeid) else {
-            let why =
-                format!("there is no `{typeid}` in this manager; register it where the manager is built");
+            let name = if typeid.len() <= MAX_TYPEID { typeid } else { "type of so long a name" };
+            let why = format!("there is no `{name}` in this manager; register it where the manager is built");
             return Err(RemoteError::new(RemoteErrorKind::NoSuchType, why));
         };
         let call = Call { method: ctor, args, context };
@@ -262,11 +262,16 @@ impl Space {
         }
         let answer = self.create(typeid, ctor, args, context, cancel).await?;
         let Answer::Value(made) = &answer else { return Ok(answer) };
-        match self.publish(name.clone(), made.decode()?) {
-            Err(error) if error.kind() == RemoteErrorKind::NameTaken => {
-                self.lookup(&name).and_then(|known| Encoded::new(&known)).map(Answer::Value)
+        loop {
+            match self.publish(name.clone(), made.decode()?) {
+                // Unless the name is free again by now.
+                Err(error) if error.kind() == RemoteErrorKind::NameTaken => {
+                    if let Ok(known) = self.lookup(&name) {
+                        return Encoded::new(&known).map(Answer::Value);
+                    }
+                }
+                published => return published.map(|()| answer),
             }
-            published => published.map(|()| answer),
         }
     }
 
@@ -376,13 +381,13 @@ impl Space {
     }
 }
 
-/// Looks after leases and pins until the manager stops.
+/// Looks after leases and pins until the manager stops, and sees that it does.
 async fn sweep(space: std::sync::Weak<Space>, lease: Duration, stopping: CancellationToken) {
     let period = (lease / 8).clamp(Duration::from_millis(10), Duration::from_millis(500));
     loop {
         let before = Instant::now();
         tokio::select! {
-            () = stopping.cancelled() => return,
+            () = stopping.cancelled() => break,
             () = tokio::time::sleep(period) => {}
         }
         let Some(space) = space.upgrade() else { return };
@@ -392,6 +397,10 @@ async fn sweep(space: std::sync::Weak<Space>, lease: Duration, stopping: Cancell
         }
         space.expire();
     }
+    // A client that asked for the end hears first that it begins.
+    tokio::time::sleep(period).await;
+    let Some(space) = space.upgrade() else { return };
+    space.shut_down().await;
 }
 
 impl fmt::Debug for Space {

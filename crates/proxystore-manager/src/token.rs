@@ -25,7 +25,7 @@ pub(crate) enum Caveat {
     ReadOnly,
     /// These methods alone.
     Methods(#[serde(deserialize_with = "bounded::vec::<_, _, MAX_METHODS>")] Vec<MethodId>),
-    /// Until so many seconds after 1970.
+    /// Until so many milliseconds after 1970.
     Expires(u64),
 }
 
@@ -89,7 +89,7 @@ impl Token {
 impl Caveat {
     /// Ends in so long, by the clock of this machine.
     pub(crate) fn expires_in(time: Duration) -> Self {
-        Self::Expires(now().saturating_add(time.as_secs()))
+        Self::Expires(now().saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
     }
 }
 
@@ -148,7 +148,7 @@ fn cut(tag: mac::Tag) -> [u8; 16] {
 }
 
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
 }
 
 #[cfg(test)]

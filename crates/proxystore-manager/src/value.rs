@@ -74,7 +74,7 @@ impl Encoded {
         let _scope = Scope::enter(&DECODING, self.proxies.clone());
         let mut deserializer = rmp_serde::Deserializer::from_read_ref(&*self.bytes);
         deserializer.set_max_depth(MAX_DEPTH);
-        let value = T::deserialize(&mut deserializer).map_err(|error| bad(error.to_string()))?;
+        let value = T::deserialize(&mut deserializer).map_err(|error| bad(unlike(&error)))?;
         // The reader does not show how far it is; that nothing more can be read says it, too.
         match IgnoredAny::deserialize(&mut deserializer) {
             Err(rmp_serde::decode::Error::InvalidMarkerRead(end))
@@ -84,6 +84,24 @@ impl Encoded {
             }
             _ => Err(bad("there are bytes behind the value".into())),
         }
+    }
+}
+
+/// What a value is not. What it is, serde says, too, and an error must not.
+fn unlike(error: &rmp_serde::decode::Error) -> String {
+    use rmp_serde::decode::Error as E;
+
+    let E::Syntax(text) = error else {
+        return match error {
+            E::TypeMismatch(_) => "it is of another type".into(),
+            error => error.to_string(),
+        };
+    };
+    let ours = ["missing field", "duplicate field", RemoteErrorKind::NoSuchType.words()];
+    match text.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("expected {expected}"),
+        None if ours.iter().any(|ours| text.starts_with(ours)) => text.clone(),
+        None => "it does not decode".into(),
     }
 }
 

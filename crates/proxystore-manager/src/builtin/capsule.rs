@@ -15,8 +15,11 @@ pub(crate) fn capsule<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Enco
 
 struct Capsule;
 
+/// With its maps in one order, as typed proxies have it where the value is a key.
 fn open<E: Error>(plain: Result<Plain, E>) -> Result<Encoded, E> {
-    Encoded::new(&plain?).map_err(E::custom)
+    let mut plain = plain?;
+    plain.sort_maps();
+    Encoded::new(&plain).map_err(E::custom)
 }
 
 impl<'de> Visitor<'de> for Capsule {

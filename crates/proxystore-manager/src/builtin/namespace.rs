@@ -30,7 +30,7 @@ impl fmt::Display for NamespaceObject {
         f.write_str("Namespace(")?;
         let shown = self.0.iter().filter(|(name, _)| !name.starts_with('_'));
         for (i, (name, value)) in shown.enumerate() {
-            write!(f, "{}{name}={}", if i > 0 { ", " } else { "" }, Text(value))?;
+            write!(f, "{}{}={}", if i > 0 { ", " } else { "" }, name.escape_debug(), Text(value))?;
         }
         f.write_str(")")
     }

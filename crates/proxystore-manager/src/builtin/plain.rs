@@ -80,7 +80,7 @@ impl Plain {
     }
 
     /// Brings the entries of maps into one order. Whether there was something to do.
-    fn sort_maps(&mut self) -> bool {
+    pub(crate) fn sort_maps(&mut self) -> bool {
         match self {
             Self::List(items) => items.iter_mut().fold(false, |sorted, item| item.sort_maps() | sorted),
             Self::Map(entries) => {

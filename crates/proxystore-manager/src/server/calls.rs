@@ -21,7 +21,7 @@ pub(crate) struct Running {
 #[derive(Default)]
 pub(crate) struct Calls {
     open: HashMap<CallNumber, Arc<Running>>,
-    /// Bytes of results that wait.
+    /// Bytes of results that wait, about.
     pub(crate) bytes: usize,
 }
 
@@ -78,8 +78,11 @@ impl Calls {
 
     /// The client has the result.
     pub(crate) fn done(&mut self, number: CallNumber) {
-        if let Some(running) = self.open.remove(&number) {
-            self.bytes -= running.reply.borrow().as_deref().map_or(0, size);
+        let Some(running) = self.open.remove(&number) else { return };
+        match running.reply.borrow().as_deref() {
+            Some(reply) => self.bytes -= size(reply),
+            // Nobody has a result that there is not yet: so nobody waits for it.
+            None => running.cancel.cancel(),
         }
     }
 
@@ -107,7 +110,12 @@ pub(crate) struct Discarded {
 }
 
 fn size(reply: &Reply) -> usize {
-    reply.payload().map_or(0, |payload| payload.bytes.len())
+    match reply {
+        Reply::Remote(error) => error.message().len(),
+        reply => reply
+            .payload()
+            .map_or(0, |payload| payload.bytes.len() + payload.capabilities.len() * size_of::<Capability>()),
+    }
 }
 
 fn granted(reply: &Reply) -> Vec<ObjectId> {
@@ -117,4 +125,27 @@ fn granted(reply: &Reply) -> Vec<ObjectId> {
         Capability::There(_) => None,
     });
     here.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Manager, RemoteErrorKind};
+
+    #[tokio::test]
+    async fn a_call_whose_result_cannot_have_arrived_is_cancelled() {
+        let manager = Manager::builder().in_process().unwrap();
+        let context = || Context::new(manager.home().unwrap().clone());
+        let mut calls = Calls::default();
+        let Known::New(running) = calls.enter(1, context(), false) else { panic!() };
+        calls.done(1);
+        assert!(running.cancel.is_cancelled());
+        // One that has arrived is not, and what errors and references take counts, too.
+        let Known::New(running) = calls.enter(2, context(), false) else { panic!() };
+        let error = crate::RemoteError::new(RemoteErrorKind::Unexpected, "x".repeat(1000));
+        assert!(calls.finish(2, &running, Arc::new(Reply::Remote(error))).is_none());
+        assert_eq!(calls.bytes, 1000);
+        calls.done(2);
+        assert!(!running.cancel.is_cancelled() && calls.bytes == 0);
+    }
 }

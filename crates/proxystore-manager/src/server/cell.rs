@@ -3,8 +3,8 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -58,10 +58,12 @@ pub(crate) struct Cell {
 }
 
 type Shared = Arc<RwLock<Box<dyn Erased>>>;
+/// Shared with the shared calls of the same object that are made below.
+type Reading = Arc<OwnedRwLockReadGuard<Box<dyn Erased>>>;
 
 /// The object, for as long as a call runs.
 pub(crate) enum Guard {
-    Shared(OwnedRwLockReadGuard<Box<dyn Erased>>),
+    Shared(Reading),
     Exclusive(OwnedRwLockWriteGuard<Box<dyn Erased>>),
 }
 
@@ -85,8 +87,9 @@ impl Guard {
 const DEEP: usize = 64;
 
 tokio::task_local! {
-    /// The objects whose methods run above this one, outermost first, and whether exclusively.
-    static CHAIN: Vec<(Arc<Cell>, bool)>;
+    /// The objects whose methods run above this one, outermost first, with the guards of those that run together with
+    /// others.
+    static CHAIN: Vec<(Arc<Cell>, Option<Weak<OwnedRwLockReadGuard<Box<dyn Erased>>>>)>;
 }
 
 impl Cell {
@@ -134,7 +137,7 @@ impl Cell {
         if exclusive {
             Guard::Exclusive(lock.write_owned().await)
         } else {
-            Guard::Shared(lock.read_owned().await)
+            Guard::Shared(Arc::new(lock.read_owned().await))
         }
     }
 }
@@ -167,7 +170,8 @@ impl Drop for Cell {
 /// Takes the call's turn at the object now; the future that it returns waits for it and then runs `body`.
 ///
 /// When `cancel` is cancelled, a call that still waits for its turn does not begin, and one that may be ended ends at
-/// its next `await`. A panic of a `&mut self` method poisons the object. `Reentrant` if it would wait for itself.
+/// its next `await`. A panic of a `&mut self` method poisons the object. `Reentrant` if it would wait for itself: a
+/// `&self` method below another one of the same object does not, since it runs within the turn of that.
 pub(crate) fn begin<R, B, F>(
     local: Local,
     method: &'static Method,
@@ -185,14 +189,16 @@ where
     let exclusive = method.access == Access::Exclusive;
     let cell = local.cell().clone();
     let mut chain = CHAIN.try_with(Vec::clone).unwrap_or_default();
-    if chain.iter().any(|(above, alone)| Arc::ptr_eq(above, &cell) && (exclusive || *alone)) {
+    let mut above = chain.iter().filter(|(above, _)| Arc::ptr_eq(above, &cell));
+    if above.clone().any(|(_, reading)| exclusive || reading.is_none()) {
         return Err(RemoteErrorKind::Reentrant.into());
     }
-    chain.push((cell.clone(), exclusive));
+    // In the queue it could come behind somebody who waits for the one above.
+    let within = above.find_map(|(_, reading)| reading.as_ref()?.upgrade()).map(Guard::Shared);
     let Some(object) = cell.object.clone() else { return Err(RemoteErrorKind::ObjectGone.into()) };
     // A task without budget left would not even be put in the queue.
     let mut claim = unconstrained(Cell::claim(object, exclusive)).boxed();
-    let at_once = (&mut claim).now_or_never();
+    let at_once = within.or_else(|| (&mut claim).now_or_never());
     Ok(async move {
         let _alive = local;
         let guard = match at_once {
@@ -209,6 +215,11 @@ where
         if cancel.is_cancelled() {
             return Err(RemoteErrorKind::Cancelled.into());
         }
+        let reading = match &guard {
+            Guard::Shared(reading) => Some(Arc::downgrade(reading)),
+            Guard::Exclusive(_) => None,
+        };
+        chain.push((cell.clone(), reading));
         // A panic while the future is made is one of the method, too.
         let run = CHAIN.scope(chain, AssertUnwindSafe(async move { body(guard).await }).catch_unwind());
         let ended = if method.cancel {

@@ -20,6 +20,11 @@ impl Cursor {
         Self(Mutex::new(Some(items)))
     }
 
+    /// Whether nothing is left of it, unless a batch is being made.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.items().is_none()
+    }
+
     fn items(&self) -> std::sync::MutexGuard<'_, Option<Items>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -40,27 +45,35 @@ impl Cursor {
         };
         let mut batch = Vec::new();
         let mut bytes = 0;
-        let fill = async {
+        // What is left of the stream. Its end may panic, too, so a stream that is over ends in here.
+        let fill = async move {
             let mut next = items.next().await;
             while let Some(item) = next {
                 let item = item?;
                 bytes += item.bytes.len();
                 batch.push(item);
                 if batch.len() >= max_items || bytes >= max_bytes {
-                    return Ok(false);
+                    return Ok((batch, Some(items)));
                 }
                 match items.next().now_or_never() {
                     Some(ready) => next = ready,
-                    None => return Ok(false),
+                    None => return Ok((batch, Some(items))),
                 }
             }
-            Ok::<_, RemoteError>(true)
+            Ok::<_, RemoteError>((batch, None))
         };
         let filled = AssertUnwindSafe(fill).catch_unwind().await;
-        let last = filled.unwrap_or_else(|panic| Err(panics::caught(&*panic)))?;
-        if !last {
-            *self.items() = Some(items);
-        }
+        let (batch, rest) = filled.unwrap_or_else(|panic| Err(panics::caught(&*panic)))?;
+        let last = rest.is_none();
+        *self.items() = rest;
         Ok((batch, last))
+    }
+}
+
+/// The stream is somebody's code: if its end panics, the panic hook tells that, and it stops nothing else.
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        let items = self.items().take();
+        let _ = std::panic::catch_unwind(AssertUnwindSafe(move || drop(items)));
     }
 }

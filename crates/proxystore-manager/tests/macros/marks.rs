@@ -24,7 +24,7 @@ impl Marked {
     }
 
     async fn ends(&self) {
-        self.go.notified().await;
+        self.go.clone().notified().await;
         self.ended.fetch_add(1, Ordering::SeqCst);
     }
 
@@ -51,6 +51,11 @@ impl Marked {
     fn panics(&mut self) {
         self.ended.fetch_add(1, Ordering::SeqCst);
         panic!("as it is to be");
+    }
+
+    /// How many calls of `ends` there are.
+    fn ending(&self) -> usize {
+        Arc::strong_count(&self.go) - 1
     }
 
     fn go(&self) {
@@ -82,6 +87,9 @@ async fn a_shared_method_with_no_cancel_runs_to_its_end_without_its_caller() {
         ended(&object, 1).await;
         // The other one took the call with it: a wake-up finds nobody, and is left for who comes next.
         timeout(soon, object.ends()).await.unwrap_err();
+        while object.ending().await.unwrap() > 0 {
+            tokio::task::yield_now().await;
+        }
         object.go().await.unwrap();
         timeout(Duration::from_secs(10), object.goes_on()).await.unwrap().unwrap();
         ended(&object, 2).await;

@@ -4,6 +4,7 @@
 mod breaks;
 mod calls;
 mod common;
+mod edges;
 mod hostile;
 mod interfaces;
 mod lifetimes;

@@ -127,6 +127,39 @@ async fn a_reference_travels_by_any_way_and_comes_home_as_the_referent() {
     manager.shutdown().await.unwrap();
 }
 
+/// Uses references as they come.
+#[tokio::test]
+async fn user() {
+    role!("processes::user");
+    let (id, key) = (process::hear().await.unwrap(), process::hear().await.unwrap());
+    trust(id.parse().unwrap(), AuthKey::new(key).unwrap());
+    while let Some(text) = process::hear().await {
+        let counter: CounterProxy = serde_json::from_str(&text).unwrap();
+        process::say(&format!("{:?}", counter.get().await));
+    }
+}
+
+#[tokio::test]
+async fn a_manager_is_found_again_at_another_address_by_those_who_trust_it() {
+    let key = "a key that both sides know";
+    let mut user = Role::spawn("processes::user", &[]);
+    for round in 0..2 {
+        let manager = Manager::builder().authkey(AuthKey::new(key).unwrap()).limits(limits()).identity("it");
+        let manager = manager.serve_anywhere().await.unwrap();
+        if round == 0 {
+            user.say(&manager.id().await.unwrap().to_string()).await;
+            user.say(key).await;
+        }
+        let counter = manager.host(Counter::at(round)).unwrap();
+        user.say(&serde_json::to_string(&counter).unwrap()).await;
+        assert_eq!(user.hear().await.unwrap(), format!("Ok({round})"));
+        manager.shutdown().await.unwrap();
+        // Its lease ends.
+        tokio::time::sleep(3 * limits().lease).await;
+    }
+    user.kill().await;
+}
+
 #[tokio::test]
 async fn a_manager_is_found_again_at_the_same_address_and_its_old_references_are_not() {
     let directory = tempfile::tempdir().unwrap();

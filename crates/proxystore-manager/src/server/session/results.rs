@@ -49,6 +49,11 @@ impl Session {
             Answer::Stream(items) => {
                 let mut state = self.state();
                 if state.streams.len() >= self.space.limits.max_calls {
+                    // Clients do not say of streams that have ended that they read no further.
+                    let is_over = |cursor: &Arc<Cursor>| cursor.is_taken() && Arc::strong_count(cursor) == 1;
+                    state.streams.retain(|_, cursor| !is_over(cursor));
+                }
+                if state.streams.len() >= self.space.limits.max_calls {
                     return Err(RemoteError::new(
                         RemoteErrorKind::Overloaded,
                         "too many streams of this session",
