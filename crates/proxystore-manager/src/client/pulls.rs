@@ -65,6 +65,8 @@ impl Stream for Pulls {
                 }
                 Err(error) => {
                     self.over = true;
+                    // Not every error is the end of the stream there: an item may be too large.
+                    self.session.say(Item::Close { stream: self.stream });
                     return Poll::Ready(Some(Err(error)));
                 }
             }

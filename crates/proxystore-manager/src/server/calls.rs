@@ -77,13 +77,14 @@ impl Calls {
     }
 
     /// The client has the result.
-    pub(crate) fn done(&mut self, number: CallNumber) {
-        let Some(running) = self.open.remove(&number) else { return };
+    pub(crate) fn done(&mut self, number: CallNumber) -> Option<Arc<Running>> {
+        let running = self.open.remove(&number)?;
         match running.reply.borrow().as_deref() {
             Some(reply) => self.bytes -= size(reply),
             // Nobody has a result that there is not yet: so nobody waits for it.
             None => running.cancel.cancel(),
         }
+        Some(running)
     }
 
     /// Nobody wants the result.

@@ -67,6 +67,8 @@ struct Aftermath {
     discarded: Vec<Discarded>,
     /// Dropped with this.
     streams: Vec<Arc<Cursor>>,
+    /// The same, with what their methods left to be undone.
+    done: Vec<Arc<super::calls::Running>>,
 }
 
 /// What a request brought.
@@ -234,7 +236,7 @@ impl Session {
         for item in items.into_iter().skip(fresh) {
             state.seen += 1;
             match item {
-                Item::Done(number) => state.calls.done(number),
+                Item::Done(number) => after.done.extend(state.calls.done(number)),
                 Item::Cancel(number) => {
                     after.discarded.extend(state.calls.cancel(number));
                     after.streams.extend(state.streams.remove(&number));

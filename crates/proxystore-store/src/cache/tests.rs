@@ -292,6 +292,30 @@ async fn who_waits_alone_needs_no_task() {
     assert_eq!(gate.begun.load(Ordering::SeqCst), 1);
 }
 
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl std::task::Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn who_brings_a_load_to_its_end_is_not_woken_for_that() {
+    let (cache, gate) = (Cache::new("test", 16, 1 << 20), Arc::new(Gate::default()));
+    let wakes = Arc::new(Wakes::default());
+    let (waker, woken) = (wakes.clone().into(), || wakes.0.load(Ordering::SeqCst));
+    let mut context = Context::from_waker(&waker);
+    let mut waiting = Box::pin(loaded(&cache, slot("k"), || gate.clone().load(target(7, 4))));
+    assert!(waiting.as_mut().poll(&mut context).is_pending());
+    assert_eq!(woken(), 0);
+    gate.open.notify_one();
+    assert_eq!(woken(), 1);
+    let Poll::Ready(found) = waiting.as_mut().poll(&mut context) else { panic!("the load has landed") };
+    assert_eq!((value(found), woken()), (Some(7), 1));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn who_comes_while_it_is_polled_waits_for_nobody_else() {
     let (cache, gate) = (Cache::new("test", 16, 1 << 20), Arc::new(Gate::default()));
