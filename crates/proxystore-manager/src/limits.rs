@@ -23,6 +23,8 @@ pub struct Limits {
     pub max_handshakes: usize,
     /// Calls of one session that run or whose results have not arrived. 8,192.
     pub max_calls: usize,
+    /// Bytes of arguments of one session whose calls run or wait for their turn. 256 MiB.
+    pub max_argument_bytes: usize,
     /// Bytes of results of one session that have not arrived. 256 MiB.
     pub max_result_bytes: usize,
     /// Bytes of one message. 16 MiB.
@@ -40,6 +42,7 @@ impl Default for Limits {
             max_sessions: 1_024,
             max_handshakes: 64,
             max_calls: 8_192,
+            max_argument_bytes: 256 << 20,
             max_result_bytes: 256 << 20,
             max_frame: 16 << 20,
         }

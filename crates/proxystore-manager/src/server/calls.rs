@@ -9,11 +9,14 @@ use tokio_util::sync::CancellationToken;
 use crate::context::Context;
 use crate::frame::{CallNumber, Capability, Reply};
 use crate::id::ObjectId;
+use crate::limits::Limits;
 
 /// A call that runs, or whose result waits.
 pub(crate) struct Running {
     pub(crate) cancel: CancellationToken,
     pub(crate) context: Context,
+    /// Bytes of its arguments.
+    arguments: usize,
     reply: watch::Sender<Option<Arc<Reply>>>,
 }
 
@@ -21,6 +24,8 @@ pub(crate) struct Running {
 #[derive(Default)]
 pub(crate) struct Calls {
     open: HashMap<CallNumber, Arc<Running>>,
+    /// Bytes of arguments of those that run.
+    arguments: usize,
     /// Bytes of results that wait, about.
     pub(crate) bytes: usize,
 }
@@ -43,31 +48,37 @@ impl Running {
 }
 
 impl Calls {
-    pub(crate) fn len(&self) -> usize {
-        self.open.len()
-    }
-
-    /// Finds the call of this number, or begins it unless there are too many.
-    pub(crate) fn enter(&mut self, number: CallNumber, context: Context, full: bool) -> Known {
+    /// Finds the call of this number, or begins it, with so many bytes of arguments, unless there are too many.
+    pub(crate) fn enter(
+        &mut self,
+        number: CallNumber,
+        context: Context,
+        arguments: usize,
+        limits: &Limits,
+    ) -> Known {
         if let Some(running) = self.open.get(&number) {
             return Known::Before(running.clone());
         }
-        if full {
+        // One call alone is bounded by the size of its message.
+        let waits = self.arguments > 0 && self.arguments + arguments > limits.max_argument_bytes;
+        if waits || self.open.len() >= limits.max_calls || self.bytes >= limits.max_result_bytes {
             return Known::Full;
         }
-        let running =
-            Arc::new(Running { cancel: CancellationToken::new(), context, reply: watch::Sender::new(None) });
+        self.arguments += arguments;
+        let (cancel, reply) = (CancellationToken::new(), watch::Sender::new(None));
+        let running = Arc::new(Running { cancel, context, arguments, reply });
         self.open.insert(number, running.clone());
         Known::New(running)
     }
 
-    /// Keeps the result, unless the call was cancelled meanwhile.
+    /// The call has ended. Keeps the result, unless the call was cancelled meanwhile.
     pub(crate) fn finish(
         &mut self,
         number: CallNumber,
         running: &Running,
         reply: Arc<Reply>,
     ) -> Option<Discarded> {
+        self.arguments -= running.arguments;
         if !self.open.contains_key(&number) {
             return Some(Discarded { context: running.context.clone(), granted: granted(&reply) });
         }
@@ -138,15 +149,21 @@ mod tests {
         let manager = Manager::builder().in_process().unwrap();
         let context = || Context::new(manager.home().unwrap().clone());
         let mut calls = Calls::default();
-        let Known::New(running) = calls.enter(1, context(), false) else { panic!() };
+        let limits = Limits { max_argument_bytes: 100, ..Limits::default() };
+        let Known::New(running) = calls.enter(1, context(), 80, &limits) else { panic!() };
         calls.done(1);
         assert!(running.cancel.is_cancelled());
         // One that has arrived is not, and what errors and references take counts, too.
-        let Known::New(running) = calls.enter(2, context(), false) else { panic!() };
+        assert!(
+            matches!(calls.enter(2, context(), 30, &limits), Known::Full),
+            "its arguments are still there"
+        );
+        calls.finish(1, &running, Arc::new(Reply::Seen(0)));
+        let Known::New(running) = calls.enter(2, context(), 200, &limits) else { panic!() };
         let error = crate::RemoteError::new(RemoteErrorKind::Unexpected, "x".repeat(1000));
         assert!(calls.finish(2, &running, Arc::new(Reply::Remote(error))).is_none());
         assert_eq!(calls.bytes, 1000);
         calls.done(2);
-        assert!(!running.cancel.is_cancelled() && calls.bytes == 0);
+        assert!(!running.cancel.is_cancelled() && calls.bytes == 0 && calls.arguments == 0);
     }
 }

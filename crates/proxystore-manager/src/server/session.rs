@@ -155,6 +155,7 @@ impl Session {
         if state.ended || state.connection != connection {
             return Step::Now(Reply::Remote(RemoteErrorKind::SessionExpired.into()));
         }
+        let arguments = request.payload().map_or(0, |payload| payload.bytes.len());
         let (number, ask) = match request {
             Request::Beat { first, items } => {
                 drop(state);
@@ -162,13 +163,12 @@ impl Session {
             }
             Request::Call { number, ask } => (number, ask),
         };
-        let limits = &self.space.limits;
-        let full = state.calls.len() >= limits.max_calls || state.calls.bytes >= limits.max_result_bytes;
-        let known = state.calls.enter(number, Context::new(self.space.clone()), full);
+        let context = Context::new(self.space.clone());
+        let known = state.calls.enter(number, context, arguments, &self.space.limits);
         drop(state);
         let running = match known {
             Known::Full => {
-                let why = "too many calls or results of this session are open";
+                let why = "too many calls, arguments or results of this session are open";
                 return Step::Now(Reply::Remote(
                     RemoteError::new(RemoteErrorKind::Overloaded, why).of_call(number),
                 ));
