@@ -70,7 +70,9 @@ fn alone(event: &Event, log: &Log) -> Option<String> {
         Outcome::Damaged(why) => Some(format!("a value that nobody put: {why}")),
         Outcome::Failed(ErrorKind::Ambiguous) if !event.writes() => Some("a read cannot be ambiguous".into()),
         Outcome::Failed(ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Ambiguous) => {
-            (event.start >= log.calm).then(|| "failed although all faults are over".into())
+            // One attempt may still find a connection that a fault has broken; the call that makes it must not.
+            let is_call = event.op != Op::Send;
+            (is_call && event.start >= log.calm).then(|| "failed although all faults are over".into())
         }
         Outcome::Failed(kind) => Some(format!("no fault explains an error of the kind {kind:?}")),
         _ => None,
